@@ -1,0 +1,1 @@
+"""Who is calling: tenants, plans, API keys and the authenticator that answers from memory."""

@@ -1,0 +1,1 @@
+"""The demo model repository and the script that trains it from real data."""

@@ -1,0 +1,1 @@
+"""The prediction path: plain ASGI in front of FastAPI's middleware."""

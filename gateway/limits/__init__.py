@@ -1,0 +1,1 @@
+"""May they call now: rate limits, monthly quotas and in-flight caps."""

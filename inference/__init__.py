@@ -1,0 +1,1 @@
+"""The answer: contracts, the model registry, and batched ONNX Runtime predictions."""

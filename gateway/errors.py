@@ -1,0 +1,103 @@
+"""What can be wrong with a request or a start before any pillar is asked.
+
+GatewayError
+├── RequestError
+│   ├── RequestInvalid          the body or a parameter is not what the operation takes
+│   ├── JsonInvalid             the body is not one JSON document
+│   ├── ModelNameInvalid        the path does not name a model
+│   ├── RouteNotFound           nothing is served under this path
+│   ├── MethodNotAllowed        the path exists, the verb does not
+│   ├── CredentialAmbiguous     more than one credential was sent
+│   ├── CredentialInUrl         a credential stands in the query string
+│   ├── BodyTooLarge            the body is over the cap
+│   ├── BodyTooSlow             the body did not arrive before the deadline
+│   ├── EncodingUnsupported     the body has a Content-Encoding
+│   └── ClientDisconnected      nobody waits for the answer
+├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
+└── StartRefused
+    └── SettingInvalid          a setting has a value of the wrong kind
+"""
+
+
+class GatewayError(Exception):
+    """Something that the edge itself refuses."""
+
+
+class RequestError(GatewayError):
+    """A request that cannot be served as it was sent."""
+
+
+class RequestInvalid(RequestError):
+    """The body or a parameter is not what the operation takes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class JsonInvalid(RequestError):
+    """The body is not one JSON document; `message` never quotes it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ModelNameInvalid(RequestError):
+    """The path does not name a model."""
+
+
+class RouteNotFound(RequestError):
+    """Nothing is served under this path."""
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the verb does not."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"allowed: {allowed}")
+        self.allowed = allowed
+
+
+class CredentialAmbiguous(RequestError):
+    """More than one credential was sent, so nobody can say who calls."""
+
+
+class CredentialInUrl(RequestError):
+    """A credential stands in the query string, where proxies and histories keep it."""
+
+
+class BodyTooLarge(RequestError):
+    """The body is over the cap of `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the limit is {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class BodyTooSlow(RequestError):
+    """The body did not arrive before the deadline."""
+
+
+class EncodingUnsupported(RequestError):
+    """The body has a Content-Encoding, which this path does not inflate."""
+
+
+class ClientDisconnected(RequestError):
+    """Nobody waits for the answer any more."""
+
+
+class OutputNotFinite(GatewayError):
+    """An output holds NaN or infinity, which JSON cannot carry."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__(output)
+        self.output = output
+
+
+class StartRefused(GatewayError):
+    """The server does not start as it is set up; the message says what to change."""
+
+
+class SettingInvalid(StartRefused):
+    """A setting has a value of the wrong kind."""

@@ -1,0 +1,134 @@
+"""Read every setting from the environment once, as values that are passed on.
+
+Each name below is an environment variable with the prefix ``TOLLGATE_``; a value may also come from
+a file that the same variable with ``_FILE`` appended names. The README's table is generated from
+the docstrings here.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from gateway.errors import SettingInvalid
+
+PREFIX = "TOLLGATE_"
+_FILE_SUFFIX = "_FILE"
+
+
+class Settings(BaseModel):
+    """What an operator can choose, with defaults that serve the demo on loopback."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything beyond loopback needs `TOLLGATE_ALLOW_PLAINTEXT`, since TLS
+    ends in Nginx.
+    """
+
+    port: int = Field(default=8000, ge=0, le=65535)
+    """TCP port to listen on; 0 takes any free one."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    """Worker processes. More than one needs a limiter that they share, so it is refused without
+    Redis.
+    """
+
+    data_dir: Path = Path("var")
+    """Folder for the SQLite database, the usage journals, the demo's keys and generated secrets
+    (mode 0700).
+    """
+
+    model_repository: Path = Path("examples/models")
+    """Folder of `name/version/model.onnx` with an optional `name/model.toml`."""
+
+    database_url: str = ""
+    """SQLAlchemy URL of the records; empty means the SQLite file `tollgate.db` in the data folder.
+    """
+
+    redis_url: str = ""
+    """Redis for limits shared by several workers; empty means limits inside the one process."""
+
+    key_pepper: SecretStr | None = None
+    """HMAC key over API keys, at least 32 bytes. Unset: `key_pepper` in the data folder, made at
+    the first start.
+    """
+
+    allow_plaintext: bool = False
+    """Listen beyond loopback without TLS, for a proxy on another host that terminates it."""
+
+    max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Largest accepted request body in bytes; a larger one gets 413 before it is read."""
+
+    request_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Time from the first byte of a prediction to its answer; past it the caller gets 504 and pays
+    nothing.
+    """
+
+    intra_op_threads: int = Field(default=1, ge=1, le=256)
+    """Threads of ONNX Runtime inside one model run; more help big models and harm small ones."""
+
+    concurrent_runs: int = Field(default=1, ge=1, le=64)
+    """Model runs at the same time in one worker, over all models; never more than there are cores.
+    """
+
+    journal_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
+    """Bound on unshipped usage on disk in bytes; predictions are refused with 503 once it is
+    reached.
+    """
+
+    ship_interval_seconds: float = Field(default=0.5, gt=0, le=60)
+    """Pause between two deliveries of usage from the journal to the ledger; longer is cheaper and
+    staler.
+    """
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that is written to standard error."""
+
+    @field_validator("redis_url", "database_url")
+    @classmethod
+    def _strip(cls, value: str) -> str:
+        return value.strip()
+
+    @property
+    def resolved_database_url(self) -> str:
+        """Name the records' database: the one given, else the SQLite file in the data folder."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'tollgate.db'}"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment, with ``…_FILE`` variables replaced by their contents.
+
+    Raises:
+        SettingInvalid: a variable has a value of the wrong kind, or a named file cannot be read.
+    """
+    from_files = {
+        name.removesuffix(_FILE_SUFFIX).removeprefix(PREFIX).lower(): _read(name, path)
+        for name, path in os.environ.items()
+        if name.startswith(PREFIX) and name.endswith(_FILE_SUFFIX) and path
+    }
+    try:
+        return Settings.model_validate(_environment() | from_files)
+    except ValidationError as error:
+        raise SettingInvalid(_sentence(error)) from None
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and not name.endswith(_FILE_SUFFIX) and value
+    }
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}"
+
+
+def _read(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingInvalid(f"{name}: {error.strerror}: {path}") from None

@@ -1,0 +1,15 @@
+"""Hold what an operator can choose about running models."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class InferenceSettings(BaseModel):
+    """How much of the machine the models of one process may use."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    intra_op_threads: int = Field(default=1, ge=1, le=256)
+    """Threads of ONNX Runtime inside one run; more help big models and harm small ones."""
+
+    concurrent_runs: int = Field(default=1, ge=1, le=64)
+    """Runs at the same time over all models; the size of the executor that runs them."""

@@ -1,0 +1,79 @@
+"""How the catalogue is read and written: one transaction, one revision, one bump."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from auth.changes import READ_ONLY
+from auth.generation import Generation
+from auth.tables import catalog_revision
+
+Result = TypeVar("Result")
+Operation = Callable[[AsyncConnection], Awaitable[Result]]
+Change = Callable[[AsyncConnection, int], Awaitable[Result]]
+
+
+class Catalogue:
+    """Run operations on the catalogue's tables.
+
+    A write first counts up the one row of `catalog_revision`: whoever holds that row commits
+    before the next writer gets its number, so revisions become visible in order and a reader that
+    has seen one has seen all below it. After the commit it bumps the generation, and only then
+    does the caller get its answer.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        pepper: bytes,
+        generation: Generation,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Keep the records in `engine`; `now` gives aware times."""
+        self._engine = engine
+        self._reading = engine.execution_options(**READ_ONLY)
+        self._pepper = pepper
+        self._generation = generation
+        self._clock = now
+        self._writes: set[asyncio.Task[object]] = set()
+
+    def _now(self) -> datetime:
+        return self._clock().astimezone(UTC)
+
+    async def _read(self, operation: Operation[Result]) -> Result:
+        async with self._reading.connect() as connection:
+            return await operation(connection)
+
+    async def _write(self, change: Change[Result]) -> Result:
+        """Apply a change with the revision to stamp on the rows that it touches.
+
+        Threat: a caller that went away between commit and bump would leave a revoked key alive,
+        so the write is a task of its own that nobody's cancellation reaches.
+        """
+        write = asyncio.create_task(self._transact(change))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        return await asyncio.shield(write)
+
+    async def _transact(self, change: Change[Result]) -> Result:
+        try:
+            async with self._engine.begin() as connection:
+                return await change(connection, await _next_revision(connection))
+        finally:
+            # Also after a failure: a commit can be done and its answer lost.
+            self._generation.bump()
+
+
+async def _next_revision(connection: AsyncConnection) -> int:
+    counted = await connection.execute(
+        update(catalog_revision)
+        .values(revision=catalog_revision.c.revision + 1)
+        .returning(catalog_revision.c.revision)
+    )
+    revision: int = counted.scalar_one()
+    return revision

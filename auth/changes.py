@@ -1,0 +1,67 @@
+"""Read what changed in the catalogue since a revision."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from auth.entries import KeyRecord, StoredSecret, epoch_seconds
+from auth.rows import API_KEY_COLUMNS, api_key_from, plan_from, tenant_from
+from auth.tables import api_key_secrets, api_keys, catalog_revision, plans, tenants
+from auth.tenants import ApiKey, Plan, Tenant
+
+READ_ONLY: Final = {"postgresql_readonly": True}
+"""Execution option of a connection that only reads. Our SQLite engines know it too: they then
+leave the write lock alone (`gateway/database.py`).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Carry everything whose revision is above the one asked for."""
+
+    revision: int
+    records: tuple[KeyRecord, ...]
+    tenants: tuple[Tenant, ...]
+    plans: tuple[Plan, ...]
+
+
+async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
+    """Read plans, tenants and keys that changed after revision `since` (0: all).
+
+    The order matters where each statement has a snapshot of its own (PostgreSQL): the revision
+    first, so that whatever comes in between is read again next time; keys before tenants before
+    plans, so that nothing refers to a row that was not read yet.
+    """
+    async with engine.execution_options(**READ_ONLY).connect() as connection:
+        revision = await connection.scalar(select(catalog_revision.c.revision))
+        records = await _records(connection, since=since)
+        tenant_rows = await connection.execute(select(tenants).where(tenants.c.revision > since))
+        plan_rows = await connection.execute(select(plans).where(plans.c.revision > since))
+        return Changes(
+            revision=revision or 0,
+            records=records,
+            tenants=tuple(map(tenant_from, tenant_rows)),
+            plans=tuple(map(plan_from, plan_rows)),
+        )
+
+
+async def _records(connection: AsyncConnection, *, since: int) -> tuple[KeyRecord, ...]:
+    """Read keys and their secrets with one statement, so that they belong together."""
+    secret = api_key_secrets.c
+    joined = api_keys.outerjoin(api_key_secrets)
+    query = (
+        select(*API_KEY_COLUMNS, secret.digest, secret.expires_at.label("ends_at"))
+        .select_from(joined)
+        .where(api_keys.c.revision > since)
+    )
+    keys: dict[str, ApiKey] = {}
+    secrets: dict[str, list[StoredSecret]] = {}
+    for row in await connection.execute(query):
+        if row.key_id not in keys:
+            keys[row.key_id] = api_key_from(row)
+            secrets[row.key_id] = []
+        if row.digest is not None:
+            secrets[row.key_id].append(StoredSecret(row.digest, epoch_seconds(row.ends_at)))
+    return tuple(KeyRecord(key, tuple(secrets[key_id])) for key_id, key in keys.items())

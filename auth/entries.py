@@ -1,0 +1,81 @@
+"""What the keyset keeps of one key: its principal and the digests that prove it."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from auth.principal import Principal
+from auth.tenants import ALL_MODELS, PLATFORM_TENANT_ID, ApiKey, Plan, Tenant
+
+T = TypeVar("T", int, float)
+
+
+class StoredSecret(NamedTuple):
+    """Pair a digest with the epoch second at which it stops counting (inf: never)."""
+
+    digest: bytes
+    expires_at_seconds: float
+
+    def __repr__(self) -> str:
+        """Leave the digest out."""
+        return f"StoredSecret(expires_at_seconds={self.expires_at_seconds})"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """Hold what `authenticate` compares; times are epoch seconds, inf for never."""
+
+    principal: Principal
+    secrets: tuple[StoredSecret, ...]
+    expires_at_seconds: float
+    is_revoked: bool
+    is_suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """Join a key with its secrets, as they were read together."""
+
+    key: ApiKey
+    secrets: tuple[StoredSecret, ...]
+
+
+def build_entry(record: KeyRecord, tenant: Tenant, plan: Plan | None) -> KeyEntry:
+    """Resolve a key, its tenant and its plan into what a request needs."""
+    key = record.key
+    return KeyEntry(
+        principal=Principal(
+            tenant_id=tenant.tenant_id,
+            credential_id=key.key_id,
+            scopes=frozenset(key.scopes),
+            models=None if tenant.models == ALL_MODELS else frozenset(tenant.models),
+            is_platform=tenant.tenant_id == PLATFORM_TENANT_ID,
+            is_test=key.is_test,
+            requests_per_second=lower(
+                key.requests_per_second, plan.requests_per_second if plan else None
+            ),
+            burst=lower(key.burst, plan.burst if plan else None),
+            units_per_month=plan.units_per_month if plan else None,
+            max_in_flight=plan.max_in_flight if plan else None,
+        ),
+        secrets=record.secrets,
+        expires_at_seconds=epoch_seconds(key.expires_at),
+        is_revoked=key.revoked_at is not None,
+        is_suspended=tenant.status != "active",
+    )
+
+
+def lower(own: T | None, planned: T | None) -> T | None:
+    """Return the stricter of two limits, None being no limit.
+
+    Threat: were a key's own limit to win, a tenant that may make keys would lift its plan.
+    """
+    if own is None or planned is None:
+        return own if planned is None else planned
+    return min(own, planned)
+
+
+def epoch_seconds(at: datetime | None) -> float:
+    """Return a time as epoch seconds, and inf for none."""
+    return math.inf if at is None else at.timestamp()

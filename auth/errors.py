@@ -1,0 +1,114 @@
+"""What can be wrong with a credential or with a change of the catalogue.
+
+AuthError
+├── CredentialError
+│   ├── CredentialMissing       no credential was sent
+│   └── CredentialInvalid       malformed, unknown, wrong, expired or revoked: all alike outside
+├── ScopeMissing                the credential lacks the scope that the operation needs
+├── ScopeNotGrantable           a key may not pass on more than it holds
+├── TenantSuspended             the credential is good, its tenant is switched off
+├── NotFound
+│   ├── TenantNotFound          no such tenant
+│   ├── PlanNotFound            no such plan
+│   └── KeyNotFound             no such key, or another tenant's
+├── KeysetUnavailable           the keys in memory are known to be stale, the database is away
+├── InvalidChange               a value that the catalogue does not take
+└── SecretError
+    ├── SecretMissing           a secret of the server is not there
+    └── WeakSecret              a secret of the server can be guessed
+"""
+
+from pathlib import Path
+
+
+class AuthError(Exception):
+    """Something that the pillar `auth` refuses."""
+
+
+class CredentialError(AuthError):
+    """The caller is not known; every leaf gets the same answer."""
+
+
+class CredentialMissing(CredentialError):
+    """No credential was sent."""
+
+
+class CredentialInvalid(CredentialError):
+    """The credential is malformed, unknown, wrong, expired or revoked.
+
+    Threat: telling these apart in an answer tells a guesser which key ids exist.
+    `reason` is for the log alone.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ScopeMissing(AuthError):
+    """The credential lacks the scope that the operation needs."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the credential lacks the scope {scope}")
+        self.scope = scope
+
+
+class ScopeNotGrantable(AuthError):
+    """A key may not pass on scopes that it does not hold."""
+
+    def __init__(self, scopes: tuple[str, ...]) -> None:
+        super().__init__(f"not held by the credential: {', '.join(scopes)}")
+        self.scopes = scopes
+
+
+class TenantSuspended(AuthError):
+    """The credential is good, its tenant is switched off."""
+
+
+class NotFound(AuthError):
+    """Nothing of this id belongs to whom it was asked for."""
+
+
+class TenantNotFound(NotFound):
+    """There is no such tenant."""
+
+
+class PlanNotFound(NotFound):
+    """There is no such plan."""
+
+
+class KeyNotFound(NotFound):
+    """There is no such key, or it is another tenant's: never told apart."""
+
+
+class KeysetUnavailable(AuthError):
+    """The keys in memory are known to be stale and the database cannot be read."""
+
+
+class InvalidChange(AuthError):
+    """A value that the catalogue does not take; `message` never quotes it."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.message = message
+        self.field = field
+
+
+class SecretError(AuthError):
+    """A secret of the server cannot be used; the start is refused."""
+
+
+class SecretMissing(SecretError):
+    """A secret of the server is not there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"there is no secret in {path}")
+        self.path = path
+
+
+class WeakSecret(SecretError):
+    """A secret of the server can be guessed; `problem` never quotes it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem

@@ -1,0 +1,206 @@
+"""Issue, list, rotate and revoke API keys."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from auth.api_keys import ParsedKey, digest, mint
+from auth.catalogue import Catalogue
+from auth.errors import InvalidChange, KeyNotFound
+from auth.rows import api_key_from
+from auth.rules import (
+    check_expiry,
+    check_name,
+    check_overlap,
+    check_override,
+    check_page,
+    check_rate,
+    check_scopes,
+    is_id,
+)
+from auth.tables import api_key_secrets, api_keys
+from auth.tenant_store import plan_in, tenant_in
+from auth.tenants import ApiKey, IssuedKey, Plan
+
+
+class KeyStore(Catalogue):
+    """Keep API keys.
+
+    Threat: another tenant's key must look like one that never was, so every look-up names the
+    tenant and the key in one condition.
+    """
+
+    async def create_key(
+        self,
+        tenant_id: str,
+        *,
+        name: str,
+        scopes: Iterable[str],
+        expires_at: datetime | None = None,
+        is_test: bool = False,
+        requests_per_second: float | None = None,
+        burst: int | None = None,
+    ) -> IssuedKey:
+        """Issue a key; its secret is in the answer and nowhere else.
+
+        Raises:
+            InvalidChange: a value is not taken, or a limit is above the plan's.
+            TenantNotFound: there is no such tenant.
+        """
+        now = self._now()
+        minted = mint(is_test=is_test)
+        key = ApiKey(
+            key_id=minted.key_id,
+            tenant_id=tenant_id,
+            name=check_name(name),
+            scopes=tuple(check_scopes(scopes, tenant_id=tenant_id)),
+            is_test=is_test,
+            created_at=now,
+            expires_at=check_expiry(expires_at, now=now),
+            revoked_at=None,
+            last_used_at=None,
+            requests_per_second=requests_per_second,
+            burst=check_rate(requests_per_second, burst),
+        )
+
+        async def change(connection: AsyncConnection, revision: int) -> None:
+            plan = await _plan_of(connection, tenant_id)
+            if plan is not None:
+                rate_limit = plan.requests_per_second
+                check_override(requests_per_second, rate_limit, field="requests_per_second")
+                check_override(burst, plan.burst, field="burst")
+            await connection.execute(insert(api_keys).values(**asdict(key), revision=revision))
+            await self._add_secret(connection, minted)
+
+        await self._write(change)
+        return IssuedKey(key, minted.text)
+
+    async def get_key(self, tenant_id: str, key_id: str) -> ApiKey:
+        """Return a key of the tenant.
+
+        Raises:
+            KeyNotFound: there is none of this id, or it is another tenant's.
+        """
+        return await self._read(lambda connection: _key_in(connection, tenant_id, key_id))
+
+    async def list_keys(self, tenant_id: str, *, after: str | None, limit: int) -> list[ApiKey]:
+        """Return a page of the tenant's keys in the order of their ids, revoked ones too.
+
+        Raises:
+            InvalidChange: `after` or `limit` is unreasonable.
+            TenantNotFound: there is no such tenant.
+        """
+        check_page(after, limit)
+        query = select(api_keys).where(api_keys.c.tenant_id == tenant_id)
+        if after is not None:
+            query = query.where(api_keys.c.key_id > after)
+
+        async def operation(connection: AsyncConnection) -> list[ApiKey]:
+            await tenant_in(connection, tenant_id)
+            rows = await connection.execute(query.order_by(api_keys.c.key_id).limit(limit))
+            return [api_key_from(row) for row in rows]
+
+        return await self._read(operation)
+
+    async def revoke_key(self, tenant_id: str, key_id: str) -> None:
+        """Stop a key for good, before this returns; once more changes nothing.
+
+        Raises:
+            KeyNotFound: there is none of this id, or it is another tenant's.
+        """
+        now = self._now()
+
+        async def change(connection: AsyncConnection, revision: int) -> None:
+            await _key_in(connection, tenant_id, key_id)
+            live = (api_keys.c.key_id == key_id) & api_keys.c.revoked_at.is_(None)
+            stopped = update(api_keys).where(live).values(revoked_at=now, revision=revision)
+            await connection.execute(stopped)
+
+        await self._write(change)
+
+    async def rotate_key(self, tenant_id: str, key_id: str, *, overlap_seconds: int) -> IssuedKey:
+        """Give a key a new secret; the earlier ones go on for the overlap at most.
+
+        A secret that already had an end keeps it if it is sooner.
+
+        Raises:
+            InvalidChange: the overlap is out of range, or the key is revoked or expired.
+            KeyNotFound: there is none of this id, or it is another tenant's.
+        """
+        check_overlap(overlap_seconds)
+        now = self._now()
+
+        async def change(connection: AsyncConnection, revision: int) -> IssuedKey:
+            key = await _key_in(connection, tenant_id, key_id)
+            _check_alive(key, now=now)
+            minted = mint(is_test=key.is_test, key_id=key_id)
+            stamped = update(api_keys).where(api_keys.c.key_id == key_id)
+            await connection.execute(stamped.values(revision=revision))
+            ends_at = now + timedelta(seconds=overlap_seconds)
+            await _end_secrets(connection, key_id, now=now, ends_at=ends_at)
+            await self._add_secret(connection, minted)
+            return IssuedKey(key, minted.text)
+
+        return await self._write(change)
+
+    async def touch_last_used(self, last_used: dict[str, datetime]) -> None:
+        """Note when keys were last used; a time never goes back.
+
+        No change of the catalogue: no revision, no bump, or every request would cost a reload.
+        Sorted, so that two workers lock rows in the same order.
+        """
+        if not last_used:
+            return
+        touched = (
+            update(api_keys)
+            .where(api_keys.c.key_id == bindparam("used_key_id"))
+            .where(
+                or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < bindparam("at"))
+            )
+            .values(last_used_at=bindparam("at"))
+        )
+        rows = [{"used_key_id": key_id, "at": at} for key_id, at in sorted(last_used.items())]
+        async with self._engine.begin() as connection:
+            await connection.execute(touched, rows)
+
+    async def _add_secret(self, connection: AsyncConnection, minted: ParsedKey) -> None:
+        """Store what is kept of a secret: its digest."""
+        row = {"key_id": minted.key_id, "digest": digest(self._pepper, minted.text)}
+        await connection.execute(insert(api_key_secrets).values(**row))
+
+
+async def _key_in(connection: AsyncConnection, tenant_id: str, key_id: str) -> ApiKey:
+    row = None
+    if is_id(tenant_id) and is_id(key_id):
+        both = (api_keys.c.key_id == key_id) & (api_keys.c.tenant_id == tenant_id)
+        row = (await connection.execute(select(api_keys).where(both))).first()
+    if row is None:
+        raise KeyNotFound("there is no such key")
+    return api_key_from(row)
+
+
+async def _plan_of(connection: AsyncConnection, tenant_id: str) -> Plan | None:
+    tenant = await tenant_in(connection, tenant_id)
+    return None if tenant.plan_id is None else await plan_in(connection, tenant.plan_id)
+
+
+def _check_alive(key: ApiKey, *, now: datetime) -> None:
+    if key.revoked_at is not None:
+        raise InvalidChange("the key is revoked", "key_id")
+    if key.expires_at is not None and key.expires_at <= now:
+        raise InvalidChange("the key has expired", "key_id")
+
+
+async def _end_secrets(
+    connection: AsyncConnection, key_id: str, *, now: datetime, ends_at: datetime
+) -> None:
+    """Drop what has ended and end the rest at `ends_at` or sooner."""
+    secrets = api_key_secrets.c
+    of_key = secrets.key_id == key_id
+    await connection.execute(delete(api_key_secrets).where(of_key & (secrets.expires_at <= now)))
+    later = or_(secrets.expires_at.is_(None), secrets.expires_at > ends_at)
+    ended = update(api_key_secrets).where(of_key & later).values(expires_at=ends_at)
+    await connection.execute(ended)

@@ -1,0 +1,120 @@
+"""Every API key of the catalogue in memory, kept as fresh as the last answered change."""
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from auth.changes import Changes, read_changes
+from auth.entries import KeyEntry, KeyRecord, build_entry
+from auth.errors import KeysetUnavailable
+from auth.generation import Generation
+from auth.tenants import Plan, Tenant
+
+_NEVER_LOADED: Final = -1
+
+
+class Keyset:
+    """Find keys in memory and read from SQL only what changed.
+
+    Before a request is authenticated the caller asks `is_current()` and awaits `refresh()` if it
+    is not: then no change that was answered before the request is missed. Used from one event
+    loop only.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, *, generation: Generation, timeout_seconds: float = 5.0
+    ) -> None:
+        """Start empty and stale; `timeout_seconds` bounds one load from SQL."""
+        self._engine = engine
+        self._generation = generation
+        self._timeout_seconds = timeout_seconds
+        self._plans: dict[str, Plan] = {}
+        self._tenants: dict[str, Tenant] = {}
+        self._records: dict[str, KeyRecord] = {}
+        self._entries: dict[str, KeyEntry] = {}
+        self._keys_by_tenant: dict[str, set[str]] = {}
+        self._revision = 0
+        self._loaded_generation = _NEVER_LOADED
+        self._load: asyncio.Task[None] | None = None
+        self._load_generation = _NEVER_LOADED
+
+    def is_current(self) -> bool:
+        """Tell whether every change that was answered by now is in memory."""
+        return self._generation.value == self._loaded_generation
+
+    def find(self, key_id: str) -> KeyEntry | None:
+        """Return what is known of a key."""
+        return self._entries.get(key_id)
+
+    async def refresh(self) -> None:
+        """Read from SQL what changed; everyone who waits shares one load.
+
+        A load that began before a change cannot have seen it, so whoever asks after the change
+        waits for the next load.
+
+        Raises:
+            KeysetUnavailable: the database cannot be read.
+        """
+        wanted = self._generation.value
+        while True:
+            load = self._load or self._start_load()
+            began = self._load_generation
+            await asyncio.shield(load)
+            if began >= wanted:
+                return
+
+    def _start_load(self) -> asyncio.Task[None]:
+        self._load_generation = self._generation.value
+        self._load = asyncio.create_task(self._read(self._load_generation))
+        self._load.add_done_callback(self._forget_load)
+        return self._load
+
+    def _forget_load(self, load: asyncio.Task[None]) -> None:
+        self._load = None
+        if not load.cancelled():
+            load.exception()  # seen by us, should every waiter be gone
+
+    async def _read(self, generation: int) -> None:
+        """Load and apply; `generation` was read before the database is."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                changes = await read_changes(self._engine, since=self._revision)
+        except (SQLAlchemyError, OSError) as error:
+            raise KeysetUnavailable("the keys in SQL cannot be read") from error
+        self._apply(changes)
+        self._loaded_generation = generation
+
+    def _apply(self, changes: Changes) -> None:
+        stale = {record.key.key_id for record in changes.records}
+        self._plans.update((plan.plan_id, plan) for plan in changes.plans)
+        self._tenants.update((tenant.tenant_id, tenant) for tenant in changes.tenants)
+        for record in changes.records:
+            key = record.key
+            self._records[key.key_id] = record
+            self._keys_by_tenant.setdefault(key.tenant_id, set()).add(key.key_id)
+        for tenant_id in self._touched_tenants(changes):
+            stale |= self._keys_by_tenant.get(tenant_id, set())
+        for key_id in stale:
+            self._entries[key_id] = self._entry(self._records[key_id])
+        self._revision = changes.revision
+
+    def _touched_tenants(self, changes: Changes) -> set[str]:
+        plan_ids = {plan.plan_id for plan in changes.plans}
+        touched = {tenant.tenant_id for tenant in changes.tenants}
+        if plan_ids:
+            touched |= {
+                tenant.tenant_id for tenant in self._tenants.values() if tenant.plan_id in plan_ids
+            }
+        return touched
+
+    def _entry(self, record: KeyRecord) -> KeyEntry:
+        tenant = self._tenants[record.key.tenant_id]
+        plan = self._plans[tenant.plan_id] if tenant.plan_id else None
+        entry = build_entry(record, tenant, plan)
+        known = self._entries.get(record.key.key_id)
+        if known is not None and known.principal == entry.principal:
+            return replace(entry, principal=known.principal)
+        return entry

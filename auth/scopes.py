@@ -1,0 +1,26 @@
+"""The scopes that a credential can hold, and which of them reach past its own tenant."""
+
+from typing import Final
+
+PREDICT: Final = "predict"
+MODELS_READ: Final = "models:read"
+KEYS_READ: Final = "keys:read"
+KEYS_WRITE: Final = "keys:write"
+USAGE_READ: Final = "usage:read"
+
+TENANTS_READ: Final = "tenants:read"
+TENANTS_WRITE: Final = "tenants:write"
+PLANS_WRITE: Final = "plans:write"
+USAGE_READ_ALL: Final = "usage:read:all"
+AUDIT_READ: Final = "audit:read"
+MODELS_WRITE: Final = "models:write"
+
+PLATFORM_SCOPES: Final = frozenset(
+    {TENANTS_READ, TENANTS_WRITE, PLANS_WRITE, USAGE_READ_ALL, AUDIT_READ, MODELS_WRITE}
+)
+"""Scopes over every tenant: only for keys of the tenant `platform`."""
+
+TENANT_SCOPES: Final = frozenset({PREDICT, MODELS_READ, KEYS_READ, KEYS_WRITE, USAGE_READ})
+"""Scopes within the key's own tenant."""
+
+ALL_SCOPES: Final = TENANT_SCOPES | PLATFORM_SCOPES

@@ -1,0 +1,69 @@
+"""What the catalogue holds: plans, tenants and API keys, as plain values.
+
+Times are aware and in UTC. A limit of None is no limit.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+PLATFORM_TENANT_ID: Final = "platform"
+"""The tenant whose keys may hold platform scopes; seeded by the first migration."""
+
+ALL_MODELS: Final = ("*",)
+"""What `Tenant.models` says when every model is granted."""
+
+TenantStatus = Literal["active", "suspended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """State the limits that a tenant has bought."""
+
+    plan_id: str
+    name: str
+    requests_per_second: float | None
+    burst: int | None
+    units_per_month: int | None
+    max_in_flight: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Describe a customer: the owner of keys and usage."""
+
+    tenant_id: str
+    name: str
+    plan_id: str | None
+    models: tuple[str, ...]
+    status: TenantStatus
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """Describe a credential by its public half: everything but the secret."""
+
+    key_id: str
+    tenant_id: str
+    name: str
+    scopes: tuple[str, ...]
+    is_test: bool
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    requests_per_second: float | None
+    burst: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """Carry a new credential to the one answer that shows it.
+
+    Threat: a representation with the secret in it would end in a log; this one leaves it out.
+    """
+
+    key: ApiKey
+    api_key: str = field(repr=False)

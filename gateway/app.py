@@ -1,0 +1,77 @@
+"""Put the server together: the prediction door in front, FastAPI behind it."""
+
+import contextlib
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from gateway.dataplane.asgi import PredictionDoor, is_prediction
+from gateway.dataplane.openapi import install_openapi
+from gateway.dataplane.v1 import V1Codec
+from gateway.middleware import App, ControlPlaneEdge, Receive, Send
+from gateway.problem_handlers import install_problem_handlers
+from gateway.routes import api_keys, health, models, plans, tenants, usage
+from gateway.services import open_services
+from gateway.settings import Settings
+
+TITLE = "Tollgate"
+DESCRIPTION = "ONNX models behind API keys, limits and an exact bill."
+ROUTERS = (
+    health.router,
+    models.router,
+    usage.router,
+    plans.router,
+    tenants.router,
+    api_keys.router,
+)
+
+
+class Tollgate:
+    """The ASGI application: predictions to their door, everything else to the control plane."""
+
+    def __init__(self, door: PredictionDoor, control_plane: App) -> None:
+        self._door = door
+        self._control_plane = control_plane
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Route one request by its decoded path; the door reads the path as it was sent."""
+        if scope["type"] == "http" and is_prediction(scope["path"]):
+            await self._door(scope, receive, send)
+        else:
+            await self._control_plane(scope, receive, send)
+
+
+def create_app(settings: Settings) -> Tollgate:
+    """Build the server; nothing is opened before its lifespan starts."""
+    door = PredictionDoor(
+        V1Codec(),
+        max_body_bytes=settings.max_body_bytes,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    return Tollgate(door, ControlPlaneEdge(create_control_plane(settings)))
+
+
+def create_control_plane(settings: Settings) -> FastAPI:
+    """Build the FastAPI app with every route, its errors as problems, and docs without a CDN."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
+        async with open_services(settings) as services:
+            app.state.registry = services.registry
+            yield {"services": services}
+
+    app = FastAPIOffline(
+        title=TITLE,
+        description=DESCRIPTION,
+        version="0.1.0",
+        lifespan=lifespan,
+        redoc_url=None,
+        static_url="/docs-assets",
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    install_problem_handlers(app)
+    install_openapi(app)
+    return app

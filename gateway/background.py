@@ -1,0 +1,63 @@
+"""Keep what a server holds in memory in step with SQL, beside the requests."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth.authenticator import Authenticator
+from auth.errors import KeysetUnavailable
+from auth.keyset import Keyset
+from auth.store import Store
+
+INTERVAL_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def keep_fresh(
+    keyset: Keyset,
+    authenticator: Authenticator,
+    store: Store,
+    *,
+    interval_seconds: float = INTERVAL_SECONDS,
+) -> AsyncIterator[None]:
+    """Re-read the catalogue and write down when keys were last used, until the block ends.
+
+    The re-read is a safety net: requests see changes by the generation, at once. It covers a
+    writer that was killed between its commit and its signal, which answered nobody.
+    """
+    task = asyncio.create_task(_keep(keyset, authenticator, store, interval_seconds))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await _write_last_used(authenticator, store)
+
+
+async def _keep(
+    keyset: Keyset, authenticator: Authenticator, store: Store, interval_seconds: float
+) -> None:
+    while True:
+        await asyncio.sleep(interval_seconds)
+        await _write_last_used(authenticator, store)
+        try:
+            await keyset.refresh()
+        except KeysetUnavailable as error:
+            logger.warning("the catalogue cannot be read: %s", error)
+
+
+async def _write_last_used(authenticator: Authenticator, store: Store) -> None:
+    """Write the times down; losing some in a crash costs nothing but a stale `last_used_at`."""
+    last_used = authenticator.take_last_used()
+    if not last_used:
+        return
+    try:
+        await store.touch_last_used(last_used)
+    except SQLAlchemyError as error:
+        logger.warning("when keys were last used cannot be written: %s", error)

@@ -1,0 +1,191 @@
+"""The HTTP door of the prediction path: plain ASGI, in front of FastAPI and its middleware.
+
+FastAPI's routing, validation and middleware cost more than the model, the gates and the bill
+together; the operations are nevertheless part of the one OpenAPI document (`openapi.py`).
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
+
+from gateway.credentials import extract_credential
+from gateway.dataplane.prediction import Answer, Call, Codec, PredictionPath
+from gateway.dataplane.request_ids import RequestIds
+from gateway.dataplane.watch import Receive, Watch
+from gateway.errors import (
+    BodyTooLarge,
+    ClientDisconnected,
+    EncodingUnsupported,
+    MethodNotAllowed,
+    ModelNameInvalid,
+    RequestInvalid,
+)
+from gateway.limits.errors import LimitError
+from gateway.limits.headers import limit_headers
+from gateway.problems import log_problem, problem_headers, problem_of
+
+Headers = list[tuple[bytes, bytes]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+
+_Body = TypeVar("_Body", bytes, bytearray)
+
+_PREDICT_PATH: Final = re.compile(rb"/v1/models/([^/:]{1,512})(?:/versions/([^/:]{1,64}))?:predict")
+_MODEL_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_VERSION: Final = re.compile(r"[0-9]{1,18}")
+
+
+class PredictionDoor:
+    """Answer `POST /v1/models/{model}[/versions/{version}]:predict`."""
+
+    def __init__(self, codec: Codec, *, max_body_bytes: int, timeout_seconds: float) -> None:
+        self._codec = codec
+        self._max_body_bytes = max_body_bytes
+        self._timeout_seconds = timeout_seconds
+        self._request_ids = RequestIds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; every failure becomes a problem document."""
+        request_id = self._request_ids.mint()
+        try:
+            answer = await self._answer(scope, receive, request_id)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the ASGI boundary: nothing may escape it
+            await _send_problem(send, error, request_id)
+            return
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": _answer_headers(answer, request_id),
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Answer:
+        headers: Headers = scope["headers"]
+        path: PredictionPath = scope["state"]["services"].prediction
+        principal = await path.authenticate(extract_credential(headers, scope["query_string"]))
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("POST")
+        model = path.resolve(principal, *_model_of(scope))
+        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        watch = Watch(receive, deadline=deadline)
+        call = Call(request_id, principal, model, self._codec, deadline, watch.close)
+        try:
+            body = await self._read(headers, receive)
+            watch.body_read()
+            return await path.predict(call, body)
+        except asyncio.CancelledError:
+            if watch.reason is None:
+                raise
+            _uncancel()
+            raise watch.reason from None
+        finally:
+            watch.close()
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        """Read the body within the cap.
+
+        Raises:
+            BodyTooLarge: announced or found to be over the cap.
+            ClientDisconnected: it ended early.
+            EncodingUnsupported: it is compressed.
+        """
+        _check_body_headers(headers, self._max_body_bytes)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            return await self._read_rest(bytearray(body), receive)
+        return self._capped(body)
+
+    async def _read_rest(self, body: bytearray, receive: Receive) -> bytes:
+        has_more = True
+        while has_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected
+            body += message.get("body", b"")
+            self._capped(body)
+            has_more = message.get("more_body", False)
+        return bytes(body)
+
+    def _capped(self, body: _Body) -> _Body:
+        if len(body) > self._max_body_bytes:
+            raise BodyTooLarge(self._max_body_bytes)
+        return body
+
+
+def is_prediction(path: str) -> bool:
+    """Say whether a decoded path belongs to this door."""
+    return path.endswith(":predict") and path.startswith("/v1/models/")
+
+
+def _model_of(scope: Scope) -> tuple[str, str | None]:
+    """Read model and version from the path as it was sent, decoded exactly once.
+
+    Raises:
+        ModelNameInvalid: it names no model; a quoted slash never reaches another path.
+    """
+    match = _PREDICT_PATH.fullmatch(scope["raw_path"].partition(b"?")[0])
+    if match is None:
+        raise ModelNameInvalid
+    name = unquote(match[1].decode("latin-1"))
+    version = None if match[2] is None else unquote(match[2].decode("latin-1"))
+    if _MODEL_NAME.fullmatch(name) is None:
+        raise ModelNameInvalid
+    if version is not None and _VERSION.fullmatch(version) is None:
+        raise ModelNameInvalid
+    return name, version
+
+
+def _check_body_headers(headers: Headers, max_body_bytes: int) -> None:
+    for name, value in headers:
+        if name == b"content-length":
+            if not value.isdigit():
+                raise RequestInvalid("Content-Length is not a number")
+            if int(value) > max_body_bytes:
+                raise BodyTooLarge(max_body_bytes)
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise EncodingUnsupported
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def _answer_headers(answer: Answer, request_id: str) -> Headers:
+    prediction = answer.prediction
+    timing = b"admit;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f, record;dur=%.3f" % (
+        answer.admit_seconds * 1e3,
+        prediction.queue_seconds * 1e3,
+        prediction.compute_seconds * 1e3,
+        answer.record_seconds * 1e3,
+    )
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(answer.body)),
+        (b"x-request-id", request_id.encode()),
+        (b"server-timing", timing),
+        (b"tollgate-units", b"%d" % answer.units),
+        (b"tollgate-model-version", answer.model_version.encode()),
+        *limit_headers(answer.policy, answer.grant.standing),
+    ]
+
+
+async def _send_problem(send: Send, error: Exception, request_id: str) -> None:
+    problem = problem_of(error)
+    log_problem(error, problem, request_id)
+    body = problem.body(request_id)
+    headers = problem_headers(problem, request_id, body)
+    if isinstance(error, LimitError):
+        headers += limit_headers(error.policy, error.standing)
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

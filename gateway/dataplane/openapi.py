@@ -1,0 +1,113 @@
+"""Add the prediction operations to the OpenAPI document, one typed operation for each model."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from inference.registry import ModelVersion, Registry
+
+Document = dict[str, Any]
+
+_PROBLEM_RESPONSES = {
+    "400": "The body is not a request that the model takes.",
+    "401": "No valid credential.",
+    "403": "The credential lacks the scope `predict`, or its tenant is suspended.",
+    "404": "There is no such model, or it is not granted to the tenant.",
+    "413": "The body or the number of rows is over the limit.",
+    "422": "Values violate the model's contract; at most ten are named by row and feature.",
+    "429": "A rate, a quota or the in-flight cap is reached; see `Retry-After`.",
+    "503": "The queue is full or usage cannot be recorded; nothing was billed.",
+    "504": "The deadline passed; nothing was billed.",
+}
+_PROBLEM_SCHEMA: Document = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id", "error"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "error": {"type": "string"},
+        "errors": {"type": "array", "maxItems": 10, "items": {"type": "object"}},
+    },
+}
+_SECURITY = [{"HTTPBearer": []}, {"APIKeyHeader": []}]
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Make the app describe the models that its lifespan loaded, beside its own routes."""
+    describe_routes = app.openapi
+
+    def describe() -> Document:
+        document = describe_routes()
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+        registry: Registry | None = getattr(app.state, "registry", None)
+        for model in [] if registry is None else registry.models():
+            document["paths"].update(_operations(model, is_newest=_is_newest(model, registry)))
+        return document
+
+    app.openapi = describe  # type: ignore[method-assign]
+
+
+def _is_newest(model: ModelVersion, registry: Registry | None) -> bool:
+    return registry is not None and registry.resolve(model.name, None) is model
+
+
+def _operations(model: ModelVersion, *, is_newest: bool) -> Document:
+    """Describe one loaded version under its own path, and under the bare name if it serves that."""
+    operation = _operation(model)
+    versioned = f"/v1/models/{model.name}/versions/{model.version}:predict"
+    paths = {versioned: {"post": operation | {"operationId": _id(model, model.version)}}}
+    if is_newest:
+        bare = operation | {"operationId": _id(model, "")}
+        paths[f"/v1/models/{model.name}:predict"] = {"post": bare}
+    return paths
+
+
+def _id(model: ModelVersion, version: str) -> str:
+    return f"predict_{model.name}" + (f"_v{version}" if version else "")
+
+
+def _operation(model: ModelVersion) -> Document:
+    contract = model.contract
+    request: Document = {
+        "type": "object",
+        "required": ["instances"],
+        "additionalProperties": False,
+        "properties": {
+            "instances": {"type": "array", "minItems": 1, "items": contract.row_json_schema()},
+            "signature_name": {"const": "serving_default"},
+        },
+    }
+    answer: Document = {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {
+            "predictions": {"type": "array", "items": contract.prediction_json_schema()}
+        },
+    }
+    content: Document = {"schema": request}
+    if model.example is not None:
+        content["example"] = {"instances": [model.example]}
+    return {
+        "tags": ["predictions"],
+        "summary": f"Predict with {model.name}",
+        "description": model.description,
+        "security": _SECURITY,
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {
+            "200": {
+                "description": "One prediction for each row, in the order of the rows.",
+                "content": {"application/json": {"schema": answer}},
+            },
+            **{status: _problem(text) for status, text in _PROBLEM_RESPONSES.items()},
+        },
+    }
+
+
+def _problem(text: str) -> Document:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": text, "content": {"application/problem+json": {"schema": schema}}}

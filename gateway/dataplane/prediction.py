@@ -1,0 +1,203 @@
+"""The prediction path: the one place where the four pillars meet for a request.
+
+    authenticate → resolve → decode → admit → predict → encode → record
+
+The answer is encoded before it is recorded, because an output that cannot be encoded is an error,
+and an error is never on the bill. Nothing here knows HTTP or gRPC.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from auth.authenticator import Authenticator
+from auth.keyset import Keyset
+from auth.principal import Principal
+from auth.scopes import PREDICT
+from gateway.limits.limiter import Grant, Limiter, Outcome
+from gateway.limits.policy import Policy
+from gateway.usage.errors import JournalUnavailable
+from gateway.usage.journal import Journal
+from gateway.usage.record import UsageRecord
+from inference.batcher import Prediction
+from inference.contract import Contract
+from inference.errors import DeadlineExceeded, ModelNotFound, QueueFull
+from inference.predictor import Predictor
+from inference.registry import ModelVersion, Registry
+
+_MICROSECONDS = 1_000_000
+
+
+class Codec(Protocol):
+    """Bytes to tensors and back, in one protocol; it never sees a tenant."""
+
+    protocol: str
+
+    def decode(self, body: bytes, contract: Contract) -> Any:  # noqa: ANN401 - its own Decoded
+        """Read a request body."""
+
+    def encode(self, outputs: dict[str, NDArray[Any]], decoded: Any) -> bytes:  # noqa: ANN401
+        """Write the body of the answer to a decoded request."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way: who, which model, until when, and what to do before it is billed."""
+
+    request_id: str
+    principal: Principal
+    model: ModelVersion
+    codec: Codec
+    deadline: float
+    before_record: Callable[[], None]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one served request is told."""
+
+    body: bytes
+    units: int
+    model_version: str
+    policy: Policy
+    grant: Grant
+    prediction: Prediction
+    admit_seconds: float
+    record_seconds: float
+
+
+class PredictionPath:
+    """Serve predictions: check, run, bill, in an order that keeps every promise of the bill."""
+
+    def __init__(
+        self,
+        *,
+        keyset: Keyset,
+        authenticator: Authenticator,
+        registry: Registry,
+        predictor: Predictor,
+        limiter: Limiter,
+        journal: Journal,
+        loop_time: Callable[[], float],
+    ) -> None:
+        self._keyset = keyset
+        self._authenticator = authenticator
+        self._registry = registry
+        self._predictor = predictor
+        self._limiter = limiter
+        self._journal = journal
+        self._loop_time = loop_time
+        self._policies: dict[str, tuple[Principal, Policy]] = {}
+
+    async def authenticate(self, credential: str) -> Principal:
+        """Say who calls, from memory unless the catalogue changed since it was read.
+
+        Raises:
+            CredentialError: no valid credential.
+            TenantSuspended: the tenant may not call now.
+            KeysetUnavailable: the catalogue changed and cannot be read.
+        """
+        if not self._keyset.is_current():
+            await self._keyset.refresh()
+        return self._authenticator.authenticate(credential)
+
+    def resolve(self, principal: Principal, name: str, version: str | None) -> ModelVersion:
+        """Find the model version that the caller may use.
+
+        Raises:
+            ScopeMissing: the credential is not for predictions.
+            ModelNotFound: it does not exist, or is not granted to the tenant: the same answer.
+            ModelNotReady: it exists and could not be loaded.
+        """
+        principal.require(PREDICT)
+        if not principal.may_use(name):
+            raise ModelNotFound(name, version)
+        return self._registry.resolve(name, version)
+
+    async def predict(self, call: Call, body: bytes) -> Answer:
+        """Answer one request, and have it on the bill before the answer is returned.
+
+        Raises:
+            LimitError: a limit refuses the call; nothing was consumed.
+            InferenceError: the input, the queue or the model refuses it; nothing is billed.
+            JournalUnavailable: the bill cannot be written; refused before the model runs where
+                that is known, and never answered with 200.
+        """
+        decoded = call.codec.decode(body, call.model.contract)
+        principal = call.principal
+        units = 0 if principal.is_test else decoded.rows * call.model.unit_weight
+        self._journal.ensure_writable()
+        policy = self._policy_of(principal)
+        started = perf_counter()
+        grant = await self._limiter.admit(policy, units=units, billed=not principal.is_test)
+        admitted = perf_counter()
+        outcome = Outcome.FAILED
+        try:
+            prediction = await self._predictor.predict(
+                call.model,
+                decoded.tensors,
+                rows=decoded.rows,
+                lane=principal.tenant_id,
+                deadline=call.deadline,
+            )
+            payload = call.codec.encode(prediction.outputs, decoded)
+            self._refuse_late(call)
+            call.before_record()
+            outcome = Outcome.COMPLETED
+            predicted = perf_counter()
+            await self._journal.record(
+                self._usage(call, prediction, rows=decoded.rows, sizes=(len(body), len(payload)))
+            )
+        except (QueueFull, JournalUnavailable):
+            outcome = Outcome.REFUSED
+            raise
+        finally:
+            self._limiter.release(grant, outcome)
+        times = (admitted - started, perf_counter() - predicted)
+        return Answer(payload, units, call.model.version, policy, grant, prediction, *times)
+
+    def _usage(
+        self, call: Call, prediction: Prediction, *, rows: int, sizes: tuple[int, int]
+    ) -> UsageRecord:
+        """Write down what is billed for one answer; the sizes are bytes in and out."""
+        principal = call.principal
+        return UsageRecord(
+            request_id=call.request_id,
+            occurred_at_us=self._journal.stamp(),
+            tenant_id=principal.tenant_id,
+            key_id=principal.credential_id,
+            model=call.model.name,
+            version=call.model.version,
+            protocol=call.codec.protocol,
+            rows=rows,
+            units=0 if principal.is_test else rows * call.model.unit_weight,
+            is_test=principal.is_test,
+            queue_us=int(prediction.queue_seconds * _MICROSECONDS),
+            compute_us=int(prediction.compute_seconds * _MICROSECONDS),
+            bytes_in=sizes[0],
+            bytes_out=sizes[1],
+        )
+
+    def _refuse_late(self, call: Call) -> None:
+        """Keep a late answer off the bill: the caller was promised 504 at the deadline."""
+        if self._loop_time() > call.deadline:
+            raise DeadlineExceeded
+
+    def _policy_of(self, principal: Principal) -> Policy:
+        """Return the limits of a principal, made once for each version of it."""
+        known = self._policies.get(principal.credential_id)
+        if known is not None and known[0] is principal:
+            return known[1]
+        policy = Policy(
+            tenant_id=principal.tenant_id,
+            key_id=principal.credential_id,
+            requests_per_second=principal.requests_per_second,
+            burst=principal.burst,
+            units_per_month=principal.units_per_month,
+            max_in_flight=principal.max_in_flight,
+        )
+        self._policies[principal.credential_id] = (principal, policy)
+        return policy

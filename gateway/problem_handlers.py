@@ -1,0 +1,81 @@
+"""Answer every control-plane failure with a problem document."""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from auth.errors import AuthError
+from gateway.errors import GatewayError, JsonInvalid, MethodNotAllowed, RouteNotFound
+from gateway.limits.errors import LimitError
+from gateway.problems import (
+    MAX_FIELD_ERRORS,
+    Problem,
+    invalid_fields,
+    log_problem,
+    problem_headers,
+    problem_of,
+)
+from gateway.usage.errors import UsageError
+from inference.errors import InferenceError
+
+_HANDLED = (AuthError, GatewayError, InferenceError, LimitError, UsageError, SQLAlchemyError)
+_NOT_FOUND = 404
+_METHOD_NOT_ALLOWED = 405
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Register one handler for each family of errors, FastAPI's own included."""
+    for family in (*_HANDLED, Exception):
+        app.add_exception_handler(family, _answer_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    log_problem(error, problem, request.state.request_id)
+    return _respond(request, problem)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 0
+    headers = (error.headers if isinstance(error, HTTPException) else None) or {}
+    if status == _NOT_FOUND:
+        return _respond(request, problem_of(RouteNotFound()))
+    if status == _METHOD_NOT_ALLOWED:
+        return _respond(request, problem_of(MethodNotAllowed(headers.get("Allow", ""))))
+    return _respond(request, problem_of(JsonInvalid("the body cannot be read as JSON")))
+
+
+async def _answer_validation(request: Request, error: Exception) -> Response:
+    """Name at most ten places and never quote a value.
+
+    Threat: FastAPI's default answer repeats the input once per error: 600 kB in, 29 MB out.
+    """
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    return _respond(request, _validation_problem(found))
+
+
+def _validation_problem(found: Sequence[dict[str, object]]) -> Problem:
+    if any(item["type"] == "json_invalid" for item in found[:1]):
+        return problem_of(JsonInvalid("the body cannot be read as JSON"))
+    return invalid_fields([_field_error(item) for item in found[:MAX_FIELD_ERRORS]])
+
+
+def _field_error(item: dict[str, object]) -> dict[str, object]:
+    place = item["loc"] if isinstance(item["loc"], tuple) else ()
+    is_extra = item["type"] == "extra_forbidden"
+    shown = place[:-1] if is_extra else place
+    message = "an unknown member stands here" if is_extra else str(item["msg"])
+    return {"location": ".".join(str(part) for part in shown)[:100], "message": message[:200]}
+
+
+def _respond(request: Request, problem: Problem) -> Response:
+    request_id = request.state.request_id
+    body = problem.body(request_id)
+    response = Response(body, status_code=problem.status)
+    response.raw_headers = problem_headers(problem, request_id, body)
+    return response

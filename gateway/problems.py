@@ -1,0 +1,223 @@
+"""Turn every error into one RFC 9457 problem document: the one table of statuses and codes.
+
+The document has the members of RFC 9457, a stable `code`, the `request_id`, and `error` as a
+string, which the clients of the prediction protocols demand. It never quotes what the caller sent.
+
+Threat: an error body that echoes its input reflects secrets into logs and pages, and lets a small
+request produce a huge answer.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import orjson
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth import errors as auth
+from gateway import errors as edge
+from gateway.limits import errors as limits
+from gateway.usage import errors as usage
+from inference import errors as inference
+
+MAX_FIELD_ERRORS = 10
+MAX_TEXT_CHARACTERS = 300
+CONTENT_TYPE = b"application/problem+json"
+_QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+
+logger = logging.getLogger(__name__)
+
+type_of_code = "urn:tollgate:problem:{}".format
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: an error class and how it looks from outside."""
+
+    error: type[Exception]
+    status: int
+    code: str
+    title: str
+    type_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What one failed request is told."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    type_uri: str
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    errors: Sequence[dict[str, object]] = ()
+
+    def body(self, request_id: str) -> bytes:
+        """Serialise the document; at most 8 kB, since every part of it is bounded."""
+        document: dict[str, object] = {
+            "type": self.type_uri,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+            "error": self.detail,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        return orjson.dumps(document)
+
+
+TABLE: tuple[Row, ...] = (
+    Row(auth.CredentialError, 401, "unauthenticated", "No valid credential"),
+    Row(auth.ScopeMissing, 403, "scope_missing", "The credential lacks a scope"),
+    Row(auth.ScopeNotGrantable, 403, "scope_not_grantable", "A scope cannot be granted"),
+    Row(auth.TenantSuspended, 403, "tenant_suspended", "The tenant is suspended"),
+    Row(auth.NotFound, 404, "not_found", "There is no such resource"),
+    Row(auth.InvalidChange, 422, "invalid_request", "The request is invalid"),
+    Row(auth.KeysetUnavailable, 503, "keys_unavailable", "Credentials cannot be checked now"),
+    Row(edge.RequestInvalid, 400, "invalid_request", "The request is invalid"),
+    Row(edge.JsonInvalid, 400, "invalid_json", "The body is not valid JSON"),
+    Row(edge.ModelNameInvalid, 404, "model_not_found", "There is no such model"),
+    Row(edge.RouteNotFound, 404, "not_found", "There is no such resource"),
+    Row(edge.MethodNotAllowed, 405, "method_not_allowed", "The method is not allowed here"),
+    Row(edge.CredentialAmbiguous, 400, "credential_ambiguous", "More than one credential"),
+    Row(edge.CredentialInUrl, 400, "credential_in_url", "A credential stands in the URL"),
+    Row(edge.BodyTooLarge, 413, "body_too_large", "The body is too large"),
+    Row(edge.BodyTooSlow, 408, "body_too_slow", "The body did not arrive in time"),
+    Row(edge.EncodingUnsupported, 415, "encoding_unsupported", "The body is encoded"),
+    Row(edge.ClientDisconnected, 499, "client_disconnected", "The client left"),
+    Row(edge.OutputNotFinite, 422, "output_not_finite", "JSON cannot carry the output"),
+    Row(inference.ModelNotFound, 404, "model_not_found", "There is no such model"),
+    Row(inference.ModelNotReady, 503, "model_not_ready", "The model is not ready"),
+    Row(inference.InputInvalid, 400, "invalid_input", "The input does not fit the model"),
+    Row(inference.ContractViolated, 422, "contract_violated", "Values violate the contract"),
+    Row(inference.TooManyRows, 413, "too_many_rows", "Too many rows in one request"),
+    Row(inference.QueueFull, 503, "queue_full", "The model is at capacity", _REDUCED_CAPACITY),
+    Row(inference.DeadlineExceeded, 504, "deadline_exceeded", "The deadline has passed"),
+    Row(inference.ModelFailed, 500, "model_failed", "The model failed on this input"),
+    Row(limits.RateLimited, 429, "rate_limited", "Too many requests", _QUOTA_EXCEEDED),
+    Row(limits.QuotaExceeded, 429, "quota_exceeded", "The quota is used up", _QUOTA_EXCEEDED),
+    Row(limits.TooManyInFlight, 429, "too_many_in_flight", "Too many requests at once"),
+    Row(usage.JournalUnavailable, 503, "journal_unavailable", "Usage cannot be recorded now"),
+    Row(usage.RangeInvalid, 422, "invalid_range", "The time range is invalid"),
+    Row(SQLAlchemyError, 503, "database_unavailable", "The records cannot be reached now"),
+)
+UNEXPECTED = Row(Exception, 500, "internal_error", "Something went wrong here")
+_BY_CLASS = {row.error: row for row in TABLE}
+_DEFAULT_RETRY_SECONDS = 1
+
+
+def row_of(error: BaseException) -> Row:
+    """Find the table's line for an error by its nearest class."""
+    for kind in type(error).__mro__:
+        row = _BY_CLASS.get(kind)
+        if row is not None:
+            return row
+    return UNEXPECTED
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Describe an error to its caller, with nothing in it that the caller may not know."""
+    row = row_of(error)
+    return Problem(
+        status=row.status,
+        code=row.code,
+        title=row.title,
+        detail=_bounded(_detail(error) or row.title),
+        type_uri=row.type_uri or type_of_code(row.code),
+        headers=_headers(error, row.status),
+        errors=_field_errors(error),
+    )
+
+
+def invalid_fields(errors: Sequence[dict[str, object]]) -> Problem:
+    """Describe a body or parameters that the control plane's schemas refuse."""
+    return Problem(
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        code="invalid_request",
+        title="The request is invalid",
+        detail=_bounded("; ".join(f"{item['location']}: {item['message']}" for item in errors[:3])),
+        type_uri=type_of_code("invalid_request"),
+        errors=errors[:MAX_FIELD_ERRORS],
+    )
+
+
+def problem_headers(problem: Problem, request_id: str, body: bytes) -> list[tuple[bytes, bytes]]:
+    """List the headers of an error answer: what it is, how long, whose, and when to come back."""
+    return [
+        (b"content-type", CONTENT_TYPE),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+        (b"cache-control", b"no-store"),
+        *problem.headers,
+    ]
+
+
+def log_problem(error: BaseException, problem: Problem, request_id: str) -> None:
+    """Write what the caller is not told to the log, under the request id that the caller has."""
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("request %s: %s", request_id, problem.code, exc_info=error)
+    elif problem.status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("request %s: %s: %s", request_id, problem.code, error)
+    else:
+        logger.debug("request %s: %s: %r", request_id, problem.code, error)
+
+
+def _detail(error: BaseException) -> str:
+    if isinstance(error, inference.ContractViolated):
+        return "; ".join(_sentence(item) for item in error.violations[:3])
+    if isinstance(error, auth.ScopeMissing):
+        return f"this operation needs the scope {error.scope}"
+    if isinstance(error, edge.BodyTooLarge):
+        return f"the body is over the limit of {error.limit_bytes} bytes"
+    if isinstance(error, edge.OutputNotFinite):
+        return (
+            f"output {error.output} holds NaN or infinity, which JSON cannot carry; "
+            "ask for a binary answer"
+        )
+    if isinstance(error, inference.TooManyRows):
+        return f"one request may hold at most {error.limit} rows"
+    message = getattr(error, "message", "")
+    return message if isinstance(message, str) else ""
+
+
+def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return [(b"www-authenticate", b'Bearer realm="tollgate"')]
+    if isinstance(error, edge.MethodNotAllowed):
+        return [(b"allow", error.allowed.encode())]
+    if isinstance(error, limits.LimitError):
+        return limits_headers(error)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        seconds = getattr(error, "retry_after_seconds", _DEFAULT_RETRY_SECONDS)
+        return [(b"retry-after", b"%d" % max(1, int(seconds)))]
+    return []
+
+
+def limits_headers(error: limits.LimitError) -> list[tuple[bytes, bytes]]:
+    """List what a caller who was refused by a limit needs to come back at the right time."""
+    return [(b"retry-after", b"%d" % error.retry_after_seconds)]
+
+
+def _field_errors(error: BaseException) -> Sequence[dict[str, object]]:
+    if not isinstance(error, inference.ContractViolated):
+        return ()
+    return [
+        {"row": item.row, "feature": item.feature, "message": _bounded(item.message)}
+        for item in error.violations[:MAX_FIELD_ERRORS]
+    ]
+
+
+def _sentence(violation: inference.Violation) -> str:
+    place = [] if violation.row is None else [f"row {violation.row}"]
+    place += [] if violation.feature is None else [f"feature {violation.feature}"]
+    return f"{', '.join(place)}: {violation.message}" if place else violation.message
+
+
+def _bounded(text: str) -> str:
+    clean = text.encode("utf-8", "replace").decode()
+    return clean if len(clean) <= MAX_TEXT_CHARACTERS else clean[: MAX_TEXT_CHARACTERS - 1] + "…"

@@ -1,0 +1,53 @@
+"""Settings come from the environment, secrets also from files, and bad values are named."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import SettingInvalid
+from gateway.settings import Settings, load_settings
+
+
+def test_defaults_serve_the_demo_on_loopback() -> None:
+    """Nothing listens beyond loopback unless somebody says so."""
+    settings = Settings()
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+    assert settings.resolved_database_url == "sqlite+aiosqlite:///var/tollgate.db"
+
+
+def test_environment_overrides_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prefix and upper case name a setting."""
+    monkeypatch.setenv("TOLLGATE_PORT", "9001")
+    assert load_settings().port == 9001
+
+
+def test_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass unset variables on as empty ones."""
+    monkeypatch.setenv("TOLLGATE_PORT", "")
+    assert load_settings().port == 8000
+
+
+def test_secret_is_read_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A mounted secret need not stand in the environment."""
+    secret = tmp_path / "pepper"
+    secret.write_text("p" * 31 + "q\n")
+    monkeypatch.setenv("TOLLGATE_KEY_PEPPER_FILE", str(secret))
+    settings = load_settings()
+    assert settings.key_pepper is not None
+    assert settings.key_pepper.get_secret_value() == "p" * 31 + "q"
+    assert "ppp" not in repr(settings)
+
+
+def test_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The operator learns which variable points to nothing."""
+    monkeypatch.setenv("TOLLGATE_KEY_PEPPER_FILE", str(tmp_path / "none"))
+    with pytest.raises(SettingInvalid, match="TOLLGATE_KEY_PEPPER_FILE"):
+        load_settings()
+
+
+def test_bad_value_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value may be a secret in the wrong variable."""
+    monkeypatch.setenv("TOLLGATE_PORT", "hunter2")
+    with pytest.raises(SettingInvalid, match="TOLLGATE_PORT") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,44 @@
+"""What a limit can say against a request.
+
+LimitError
+├── RateLimited         the API key asks faster than its rate and burst
+├── QuotaExceeded       the tenant's units of this month do not cover the request
+└── TooManyInFlight     the tenant has as many requests in flight as its plan allows
+"""
+
+from gateway.limits.policy import Standing
+
+
+class LimitError(Exception):
+    """A refusal that consumed nothing, with what the answer's headers need.
+
+    Attributes:
+        retry_after_seconds: at least 1; an earlier call meets the same refusal.
+        standing: where the caller stands, for `limit_headers`.
+        policy_name: the limit that binds: ``burst``, ``month`` or ``in-flight``.
+    """
+
+    policy_name = ""
+
+    def __init__(self, *, retry_after_seconds: int, standing: Standing) -> None:
+        super().__init__(f"{self.policy_name}: retry after {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+        self.standing = standing
+
+
+class RateLimited(LimitError):
+    """The API key asks faster than its rate and burst."""
+
+    policy_name = "burst"
+
+
+class QuotaExceeded(LimitError):
+    """The tenant's units of this month do not cover the request."""
+
+    policy_name = "month"
+
+
+class TooManyInFlight(LimitError):
+    """The tenant has as many requests in flight as its plan allows."""
+
+    policy_name = "in-flight"

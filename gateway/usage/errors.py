@@ -1,0 +1,51 @@
+"""What can go wrong between an answer and the bill.
+
+UsageError
+├── JournalUnavailable   a usage record could not be made durable, so no answer may leave
+├── JournalInUse         another process holds the journal file
+├── LedgerUnavailable    the SQL database did not take what the journal holds
+└── RangeInvalid         a report was asked for a range that has no meaning
+"""
+
+
+class UsageError(Exception):
+    """Something that keeps usage from being counted or read."""
+
+
+class JournalUnavailable(UsageError):
+    """A usage record could not be made durable, so no answer may leave.
+
+    Attributes:
+        retry_after_seconds: when the journal may have healed.
+        debug: the cause, for the log only.
+    """
+
+    def __init__(self, debug: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(debug)
+        self.debug = debug
+        self.retry_after_seconds = retry_after_seconds
+
+
+class JournalInUse(UsageError):
+    """Another process holds the journal file at `path`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"another process holds the usage journal {path}")
+        self.path = path
+
+
+class LedgerUnavailable(UsageError):
+    """The SQL database did not take what the journal holds; nothing is lost."""
+
+    def __init__(self, debug: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(debug)
+        self.debug = debug
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RangeInvalid(UsageError):
+    """A report was asked for a range that has no meaning; `message` may be shown."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message

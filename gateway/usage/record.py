@@ -1,0 +1,34 @@
+"""The one billable fact: who had which model compute how much, and when."""
+
+from typing import NamedTuple
+
+
+class UsageRecord(NamedTuple):
+    """One answered prediction. A tuple, because one is built for every request.
+
+    The order of the fields is the order of the arrays in the journal and of the ledger's SQL:
+    append, never reorder.
+    """
+
+    request_id: str
+    """Unique for ever; the ledger counts it once. Ids that grow with time keep the ledger fast."""
+
+    occurred_at_us: int
+    """Microseconds since the epoch, from `Journal.stamp`."""
+
+    tenant_id: str
+    key_id: str
+    model: str
+    version: str
+    protocol: str
+    rows: int
+    units: int
+    """What is billed: rows times the unit weight of the model."""
+
+    is_test: bool
+    """Made with a test key: kept, never billed."""
+
+    queue_us: int
+    compute_us: int
+    bytes_in: int
+    bytes_out: int

@@ -1,0 +1,108 @@
+"""Measure one case against one running server, and take medians over the rounds."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from benchmarks.cases import Case, build_body
+from benchmarks.processes import (
+    RunningServer,
+    ServerFailed,
+    cpu_seconds,
+    log_tail,
+    resident_bytes,
+)
+from benchmarks.targets import Target
+from benchmarks.wrk import Load, run_wrk
+
+_WARM_UP_SECONDS = 1
+_RELATIVE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one case cost one server in one round, or the medians of all rounds."""
+
+    case: str
+    target: str
+    requests_per_second: float
+    p50_us: float
+    p99_us: float
+    cpu_us_per_request: float
+    resident_mib: float
+    errors: int
+
+
+def measure_case(
+    case: Case, target: Target, server: RunningServer, *, seconds: int, folder: Path
+) -> Measurement:
+    """Check one answer, warm up, then measure.
+
+    Raises:
+        ServerFailed: the answer is not the right one.
+    """
+    body = folder / f"{case.name}.json"
+    body.write_bytes(build_body(case).content)
+    check_answer(case, target, server)
+    load = Load(server.url + case.path, body, target.keys, case.connections)
+    run_wrk(load, seconds=_WARM_UP_SECONDS)
+    cpu_before = cpu_seconds(server.pid)
+    result = run_wrk(load, seconds=seconds)
+    cpu = cpu_seconds(server.pid) - cpu_before
+    return Measurement(
+        case=case.name,
+        target=target.name,
+        requests_per_second=result.requests / result.duration_seconds,
+        p50_us=result.p50_us,
+        p99_us=result.p99_us,
+        cpu_us_per_request=cpu * 1e6 / max(1, result.requests),
+        resident_mib=resident_bytes(server.pid) / 2**20,
+        errors=result.errors,
+    )
+
+
+def check_answer(case: Case, target: Target, server: RunningServer) -> None:
+    """Ask once and compare with the golden predictions: a fast wrong answer is worth nothing."""
+    body = build_body(case)
+    headers = {"Content-Type": "application/json"}
+    if target.keys:
+        headers["Authorization"] = f"Bearer {target.keys.read_text().split()[0]}"
+    answer = httpx.post(server.url + case.path, content=body.content, headers=headers, timeout=30)
+    if answer.status_code != httpx.codes.OK:
+        problem = f"{target.name}, {case.name}: {answer.status_code} {answer.text}"
+        raise ServerFailed(f"{problem}\n{log_tail(server)}")
+    predictions = answer.json()["predictions"]
+    expected = body.predictions or predictions
+    if len(predictions) != body.rows or not all(
+        math.isclose(one, other, rel_tol=_RELATIVE_TOLERANCE)
+        for one, other in zip(predictions, expected, strict=True)
+    ):
+        raise ServerFailed(f"{target.name}, {case.name}: wrong predictions {predictions[:3]}")
+
+
+def take_medians(measurements: list[Measurement]) -> list[Measurement]:
+    """Reduce the rounds of each case and target to one row of medians; errors are added up."""
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for one in measurements:
+        groups.setdefault((one.case, one.target), []).append(one)
+    return [_median(group) for group in groups.values()]
+
+
+def _median(group: list[Measurement]) -> Measurement:
+    columns = [asdict(one) for one in group]
+    measured = (
+        "requests_per_second",
+        "p50_us",
+        "p99_us",
+        "cpu_us_per_request",
+        "resident_mib",
+    )
+    return Measurement(
+        case=group[0].case,
+        target=group[0].target,
+        errors=sum(one.errors for one in group),
+        **{name: median(row[name] for row in columns) for name in measured},
+    )

@@ -1,0 +1,96 @@
+"""Write what was measured: a Markdown table for people, JSON for scripts."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.cases import CASES, Case
+from benchmarks.measurement import Measurement
+from benchmarks.targets import BARE, TOLLGATE, TUTORIAL, UNBATCHED
+
+_PACKAGES = ("fastapi", "numpy", "onnxruntime", "orjson", "pydantic", "uvicorn", "uvloop")
+_RATIOS = (
+    ("tollgate / bare", TOLLGATE, BARE),
+    ("tollgate / tutorial", TOLLGATE, TUTORIAL),
+    ("batching on / off", TOLLGATE, UNBATCHED),
+)
+
+Medians = Mapping[tuple[str, str], Measurement]
+
+
+def describe_machine(cores: int) -> dict[str, object]:
+    """Say where it was measured, without naming the machine."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "cores": cores,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def compute_ratios(medians: Medians) -> dict[str, dict[str, float]]:
+    """Divide requests/s, case by case, wherever both sides were measured."""
+    ratios: dict[str, dict[str, float]] = {}
+    for case in CASES:
+        for title, over, under in _RATIOS:
+            pair = medians.get((case.name, over)), medians.get((case.name, under))
+            if pair[0] and pair[1] and pair[1].requests_per_second:
+                quotient = pair[0].requests_per_second / pair[1].requests_per_second
+                ratios.setdefault(case.name, {})[title] = round(quotient, 3)
+    return ratios
+
+
+def build_document(
+    measurements: list[Measurement], medians: list[Measurement], settings: Mapping[str, object]
+) -> dict[str, object]:
+    """Gather everything for the JSON file."""
+    return {
+        **settings,
+        "medians": [asdict(one) for one in medians],
+        "ratios": compute_ratios(index(medians)),
+        "measurements": [asdict(one) for one in measurements],
+    }
+
+
+def index(medians: list[Measurement]) -> Medians:
+    """Find a median by case and target."""
+    return {(one.case, one.target): one for one in medians}
+
+
+def render_markdown(medians: list[Measurement]) -> str:
+    """Write the table, the ratios, and the lone caller's wait."""
+    by_name = index(medians)
+    lines = [
+        "| case | connections | rows | target | requests/s | p50 ms | p99 ms | CPU us | MiB | bad |",
+        "|---|--:|--:|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for case in CASES:
+        lines += [_row(case, one) for one in medians if one.case == case.name]
+    ratios = compute_ratios(by_name)
+    if ratios:
+        titles = [title for title, _, _ in _RATIOS]
+        lines += ["", f"| requests/s | {' | '.join(titles)} |", "|---|--:|--:|--:|"]
+    for name, found in ratios.items():
+        cells = [f"{found[title]:.2f}" if title in found else "" for title, _, _ in _RATIOS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lone, floor = by_name.get(("c1", TOLLGATE)), by_name.get(("c1", BARE))
+    if lone and floor:
+        extra_ms = (lone.p50_us - floor.p50_us) / 1000
+        lines += ["", f"A lone caller waits {extra_ms:.2f} ms longer than at the bare app (p50)."]
+    return "\n".join(lines)
+
+
+def _row(case: Case, one: Measurement) -> str:
+    errors = f"**{one.errors}**" if one.errors else "0"
+    return (
+        f"| {case.name} | {case.connections} | {case.rows} | {one.target} "
+        f"| {one.requests_per_second:,.0f} | {one.p50_us / 1000:.2f} | {one.p99_us / 1000:.2f} "
+        f"| {one.cpu_us_per_request:,.0f} | {one.resident_mib:.0f} | {errors} |"
+    )

@@ -1,0 +1,76 @@
+"""Target (c): Tollgate with every gate on, and the fifty keys of ten tenants that ask it.
+
+The keys are made as an admin makes them, over the HTTP API of a server started by
+``tollgate demo``. Limits are checked for every request but are too generous to refuse one.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from benchmarks.cases import MODELS
+from benchmarks.processes import ServerCommand, ServerFailed, running
+
+TENANTS = 10
+KEYS_PER_TENANT = 5
+_PLAN = {
+    "name": "benchmark",
+    "requests_per_second": 100_000,
+    "burst": 100_000,
+    "units_per_month": 1_000_000_000_000,
+    "max_in_flight": 10_000,
+}
+
+
+def tollgate_command(folder: Path, repository: Path, *, subcommand: str = "serve") -> ServerCommand:
+    """Start the product with its defaults, on data of its own."""
+    return ServerCommand(
+        (str(Path(sys.executable).with_name("tollgate")), subcommand),
+        {
+            "TOLLGATE_PORT": "{port}",
+            "TOLLGATE_DATA_DIR": str(folder / "data"),
+            "TOLLGATE_MODEL_REPOSITORY": str(repository),
+        },
+    )
+
+
+def create_keys(folder: Path) -> Path:
+    """Create plan, tenants and keys; answer with the file that lists the keys, one per line.
+
+    Raises:
+        ServerFailed: the product did not start, or refused a change.
+    """
+    with running(
+        tollgate_command(folder, MODELS, subcommand="demo"), folder / "demo.log"
+    ) as server:
+        demo = json.loads((folder / "data/demo.json").read_text())
+        headers = {"Authorization": f"Bearer {demo['admin_key']}"}
+        with httpx.Client(base_url=server.url, headers=headers, timeout=30) as admin:
+            keys = _create_all(admin)
+    path = folder / "keys"
+    path.touch(mode=0o600)
+    path.write_text("\n".join(keys) + "\n")
+    return path
+
+
+def _create_all(admin: httpx.Client) -> list[str]:
+    plan_id = _create(admin, "/v1/plans", _PLAN)["plan_id"]
+    keys = []
+    for tenant in range(TENANTS):
+        body = {"name": f"benchmark {tenant}", "plan_id": plan_id, "models": ["*"]}
+        tenant_id = _create(admin, "/v1/tenants", body)["tenant_id"]
+        for key in range(KEYS_PER_TENANT):
+            wanted = {"name": f"key {key}", "scopes": ["predict"]}
+            keys.append(_create(admin, f"/v1/tenants/{tenant_id}/keys", wanted)["api_key"])
+    return keys
+
+
+def _create(admin: httpx.Client, path: str, body: Mapping[str, object]) -> dict[str, str]:
+    answer = admin.post(path, json=body)
+    if answer.status_code != httpx.codes.CREATED:
+        raise ServerFailed(f"POST {path} answered {answer.status_code}: {answer.text}")
+    created: dict[str, str] = answer.json()
+    return created

@@ -11,6 +11,18 @@ from benchmarks.measurement import Measurement
 from benchmarks.targets import BARE, TOLLGATE, TUTORIAL, UNBATCHED
 
 _PACKAGES = ("fastapi", "numpy", "onnxruntime", "orjson", "pydantic", "uvicorn", "uvloop")
+_COLUMNS = (
+    "case",
+    "connections",
+    "rows",
+    "target",
+    "requests/s",
+    "p50 ms",
+    "p99 ms",
+    "CPU us/request",
+    "RSS MiB",
+    "errors",
+)
 _RATIOS = (
     ("tollgate / bare", TOLLGATE, BARE),
     ("tollgate / tutorial", TOLLGATE, TUTORIAL),
@@ -68,7 +80,7 @@ def render_markdown(medians: list[Measurement]) -> str:
     """Write the table, the ratios, and the lone caller's wait."""
     by_name = index(medians)
     lines = [
-        "| case | connections | rows | target | requests/s | p50 ms | p99 ms | CPU us | MiB | bad |",
+        f"| {' | '.join(_COLUMNS)} |",
         "|---|--:|--:|---|--:|--:|--:|--:|--:|--:|",
     ]
     for case in CASES:

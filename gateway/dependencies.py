@@ -1,0 +1,105 @@
+"""Hand routes what they work with: the services, the caller, a part of a list.
+
+Every dependency is async: a synchronous one would be run in a thread for each request.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.requests import Request
+
+from auth.errors import ScopeMissing, TenantNotFound
+from auth.principal import Principal
+from gateway.credentials import extract_credential
+from gateway.services import Services
+
+MAX_PAGE_ITEMS = 200
+DEFAULT_PAGE_ITEMS = 50
+
+# These two only describe the credential in the OpenAPI document; `extract_credential` reads it.
+_bearer = HTTPBearer(auto_error=False, description="An API key as a bearer token")
+_api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key")
+
+
+async def services(request: Request) -> Services:
+    """Return what the lifespan opened."""
+    opened: Services = request.state.services
+    return opened
+
+
+Opened = Annotated[Services, Depends(services)]
+
+
+async def principal(
+    request: Request,
+    opened: Opened,
+    _documented: Annotated[object, Depends(_bearer)],
+    _also_documented: Annotated[object, Depends(_api_key)],
+) -> Principal:
+    """Authenticate the caller, from memory unless the catalogue changed.
+
+    Raises:
+        CredentialInUrl, CredentialAmbiguous: the credential stands where it must not, or twice.
+        CredentialError: there is none, or not a good one.
+        TenantSuspended: the caller's tenant is switched off.
+        KeysetUnavailable: the catalogue changed and cannot be read.
+    """
+    credential = extract_credential(request.scope["headers"], request.scope["query_string"])
+    return await opened.prediction.authenticate(credential)
+
+
+Authenticated = Annotated[Principal, Depends(principal)]
+
+
+def require(*scopes: str) -> Callable[[Principal], Awaitable[Principal]]:
+    """Make the dependency that lets a caller pass who holds any of `scopes`.
+
+    It is the first dependency of its operation, so that nothing else about the request is looked
+    at, or told, before the caller is known and allowed.
+    """
+
+    async def allowed(caller: Authenticated) -> Principal:
+        if caller.scopes.isdisjoint(scopes):
+            raise ScopeMissing(scopes[0])
+        return caller
+
+    return allowed
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which part of a list is wanted."""
+
+    after: str | None
+    limit: int
+
+
+async def page_query(
+    after: Annotated[
+        str | None,
+        Query(max_length=64, description="`next` of the page before; absent for the first page"),
+    ] = None,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_PAGE_ITEMS, description="Most items in one page")
+    ] = DEFAULT_PAGE_ITEMS,
+) -> PageQuery:
+    """Read the part of the list that is wanted."""
+    return PageQuery(after, limit)
+
+
+Paged = Annotated[PageQuery, Depends(page_query)]
+
+
+def check_reach(caller: Principal, tenant_id: str) -> None:
+    """Pass if the caller may touch what belongs to the tenant.
+
+    Threat: an answer that told another tenant's id from an unknown one would list our customers.
+
+    Raises:
+        TenantNotFound: the tenant is another one, exactly as if it did not exist.
+    """
+    if not caller.may_act_for(tenant_id):
+        raise TenantNotFound

@@ -1,1 +1,5 @@
-"""TODO."""
+"""The `tollgate` command."""
+
+from gateway.cli.program import main
+
+__all__ = ["main"]

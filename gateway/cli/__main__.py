@@ -1,0 +1,5 @@
+"""Run the `tollgate` command as `python -m gateway.cli`."""
+
+from gateway.cli.program import main
+
+main()

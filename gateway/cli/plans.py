@@ -1,0 +1,82 @@
+"""`tollgate plans`: create, list and show plans."""
+
+from typing import Annotated
+
+import typer
+
+from auth.store import Store
+from auth.tenants import Plan
+from gateway.cli.console import Json, show, show_list
+from gateway.cli.records import MAX_PAGE_ITEMS, ask_store, read_all
+from gateway.schemas import PlanDocument
+
+commands = typer.Typer(
+    help="Create, list and show plans: the limits that tenants buy.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_COLUMNS = (
+    "plan_id",
+    "requests_per_second",
+    "burst",
+    "units_per_month",
+    "max_in_flight",
+    "name",
+)
+
+
+@commands.command("create")
+def create_plan(
+    *,
+    name: Annotated[str, typer.Option(help="Name of the plan, for people.")],
+    requests_per_second: Annotated[
+        float | None, typer.Option(help="Steady rate of each key; absent: no limit.")
+    ] = None,
+    burst: Annotated[
+        int | None, typer.Option(help="Requests at once before the rate binds.")
+    ] = None,
+    units_per_month: Annotated[
+        int | None, typer.Option(help="Units in a calendar month (UTC); absent: no limit.")
+    ] = None,
+    max_in_flight: Annotated[
+        int | None, typer.Option(help="Requests of a tenant at the same time; absent: no limit.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Create a plan.
+
+    Example: tollgate plans create --name starter --requests-per-second 50 --units-per-month 100000
+    """
+
+    async def create(store: Store) -> Plan:
+        return await store.create_plan(
+            name=name,
+            requests_per_second=requests_per_second,
+            burst=burst,
+            units_per_month=units_per_month,
+            max_in_flight=max_in_flight,
+        )
+
+    show(PlanDocument.of(ask_store(create)), as_json=as_json)
+
+
+@commands.command("list")
+def list_plans(*, as_json: Json = False) -> None:
+    """List all plans."""
+
+    async def read(store: Store) -> list[Plan]:
+        return await read_all(
+            lambda after: store.list_plans(after=after, limit=MAX_PAGE_ITEMS),
+            lambda plan: plan.plan_id,
+        )
+
+    documents = [PlanDocument.of(plan) for plan in ask_store(read)]
+    show_list(documents, columns=_COLUMNS, as_json=as_json)
+
+
+@commands.command("show")
+def show_plan(*, plan_id: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
+    """Show one plan."""
+    plan = ask_store(lambda store: store.get_plan(plan_id))
+    show(PlanDocument.of(plan), as_json=as_json)

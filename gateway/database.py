@@ -1,0 +1,130 @@
+"""Open the database of the records, bring its schema up to date, and refuse any other schema.
+
+SQLite: write-ahead log, `synchronous=FULL`, foreign keys on. A transaction takes the write lock
+when it begins (BEGIN IMMEDIATE), unless its connection has the execution option
+`postgresql_readonly`, which PostgreSQL understands too.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from gateway.errors import StartRefused
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_BUSY_TIMEOUT_MILLISECONDS: Final = 5000
+_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}",  # first: the next one may have to wait
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+)
+
+
+class SchemaMismatch(StartRefused):
+    """The database has another schema than this program was written for."""
+
+    def __init__(self, found: str | None, expected: str) -> None:
+        advice = (
+            "run `tollgate migrate`"
+            if found is None or found in _known_revisions()
+            else "it was made by a newer Tollgate: run that one"
+        )
+        super().__init__(
+            f"the database schema is at {found or 'nothing'}, expected is {expected}: {advice}"
+        )
+        self.found = found
+        self.expected = expected
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """Return an engine for the URL; `sqlite://` is served by aiosqlite.
+
+    Threat: parameters in the text of a database error would carry digests into logs, so they are
+    hidden.
+    """
+    parsed = make_url(url)
+    if parsed.drivername == "sqlite":
+        parsed = parsed.set(drivername="sqlite+aiosqlite")
+    engine = create_async_engine(parsed, hide_parameters=True)
+    if parsed.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Bring the schema to the newest step, all of it or nothing.
+
+    A second process that migrates at the same time waits and then finds nothing to do.
+    """
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade)
+
+
+async def check_schema(engine: AsyncEngine) -> None:
+    """Pass if the schema is the one of this program.
+
+    Raises:
+        SchemaMismatch: it is behind, ahead or not there.
+    """
+    async with engine.execution_options(postgresql_readonly=True).connect() as connection:
+        found = await connection.run_sync(_current_revision)
+    expected = _newest_revision()
+    if found != expected:
+        raise SchemaMismatch(found, expected)
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """Set a new connection up; the driver leaves BEGIN to us from here on."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Begin a transaction, a writing one with the lock that it will need.
+
+    Threat: a deferred transaction that reads and then writes fails at once, busy timeout or not,
+    when another writer came in between.
+    """
+    is_read_only = connection.get_execution_options().get("postgresql_readonly", False)
+    connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _current_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _newest_revision() -> str:
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    if newest is None:
+        raise RuntimeError("the package was built without its migrations")
+    return newest
+
+
+def _known_revisions() -> set[str]:
+    script = ScriptDirectory.from_config(_config())
+    return {step.revision for step in script.walk_revisions()}
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config

@@ -1,0 +1,1 @@
+"""The database schema as a sequence of steps that alembic applies."""

@@ -1,0 +1,147 @@
+"""A migrated SQLite catalogue per test, a clock that is set by hand, and what works on them."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from auth.authenticator import Authenticator
+from auth.errors import CredentialInvalid, TenantSuspended
+from auth.generation import Generation
+from auth.keyset import Keyset
+from auth.principal import Principal
+from auth.store import Store
+from auth.tenants import Tenant
+from gateway.database import create_engine, migrate
+
+PEPPER = b"a pepper for tests, long enough to be one"
+
+
+@dataclass
+class FakeClock:
+    """Tell the time that the test has set."""
+
+    now: datetime = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
+
+    def aware(self) -> datetime:
+        """Return the time as the store wants it."""
+        return self.now
+
+    def seconds(self) -> float:
+        """Return the time as the authenticator wants it."""
+        return self.now.timestamp()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Server:
+    """Stand for a running server: it authenticates as the data plane does."""
+
+    keyset: Keyset
+    authenticator: Authenticator
+    clock: FakeClock
+
+    async def principal(self, credential: str) -> Principal:
+        """Return who calls with this key in a request that begins now."""
+        if not self.keyset.is_current():
+            await self.keyset.refresh()
+        return self.authenticator.authenticate(credential)
+
+    async def accepts(self, credential: str) -> bool:
+        """Tell whether a request with this key that begins now is served."""
+        try:
+            await self.principal(credential)
+        except (CredentialInvalid, TenantSuspended):
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def empty_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database file as the migrations leave it."""
+    path = tmp_path_factory.mktemp("catalogue") / "tollgate.db"
+
+    async def make() -> None:
+        engine = create_engine(f"sqlite:///{path}")
+        await migrate(engine)
+        await engine.dispose()
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return a clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, empty_catalogue: Path) -> Path:
+    """Return a data folder with an empty catalogue in it."""
+    shutil.copy(empty_catalogue, tmp_path / "tollgate.db")
+    return tmp_path
+
+
+@pytest.fixture
+async def engine(data_dir: Path) -> AsyncIterator[AsyncEngine]:
+    """Open the catalogue as the server does."""
+    engine = create_engine(f"sqlite:///{data_dir / 'tollgate.db'}")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def generation(data_dir: Path) -> Iterator[Generation]:
+    """Map the change counter as the server does."""
+    generation = Generation(data_dir / "generation")
+    yield generation
+    generation.close()
+
+
+@pytest.fixture
+def store(engine: AsyncEngine, generation: Generation, clock: FakeClock) -> Store:
+    """Return the server's store."""
+    return Store(engine, pepper=PEPPER, generation=generation, now=clock.aware)
+
+
+@pytest.fixture
+async def cli_store(data_dir: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    """Return the store of another process on the same data folder."""
+    engine = create_engine(f"sqlite:///{data_dir / 'tollgate.db'}")
+    generation = Generation(data_dir / "generation")
+    yield Store(engine, pepper=PEPPER, generation=generation, now=clock.aware)
+    await engine.dispose()
+    generation.close()
+
+
+@pytest.fixture
+def keyset(engine: AsyncEngine, generation: Generation) -> Keyset:
+    """Return the server's keyset, not loaded yet."""
+    return Keyset(engine, generation=generation)
+
+
+@pytest.fixture
+def authenticator(keyset: Keyset, clock: FakeClock) -> Authenticator:
+    """Return the server's authenticator."""
+    return Authenticator(keyset, pepper=PEPPER, now=clock.seconds)
+
+
+@pytest.fixture
+def server(keyset: Keyset, authenticator: Authenticator, clock: FakeClock) -> Server:
+    """Return a running server."""
+    return Server(keyset, authenticator, clock)
+
+
+@pytest.fixture
+async def tenant(store: Store) -> Tenant:
+    """Return a tenant without a plan."""
+    return await store.create_tenant(name="Acme", plan_id=None, models=["*"])

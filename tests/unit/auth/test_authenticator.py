@@ -1,0 +1,224 @@
+"""Who calls, answered from memory."""
+
+from datetime import timedelta
+
+import pytest
+
+from auth.api_keys import mint
+from auth.authenticator import Authenticator
+from auth.errors import CredentialInvalid, TenantSuspended
+from auth.keyset import Keyset
+from auth.store import Store
+from auth.tenants import PLATFORM_TENANT_ID, IssuedKey, Tenant
+from tests.unit.auth.conftest import FakeClock, Server
+
+
+@pytest.fixture
+async def issued(store: Store, tenant: Tenant) -> IssuedKey:
+    """Return a key that may predict."""
+    return await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+
+
+async def test_principal_says_what_the_key_and_the_plan_say(
+    store: Store, keyset: Keyset, authenticator: Authenticator
+) -> None:
+    """Scopes come from the key, models from the tenant, limits from both."""
+    plan = await store.create_plan(
+        name="p", requests_per_second=10, burst=20, units_per_month=500, max_in_flight=4
+    )
+    tenant = await store.create_tenant(name="Acme", plan_id=plan.plan_id, models=["housing"])
+    issued = await store.create_key(
+        tenant.tenant_id, name="k", scopes=["predict"], is_test=True, requests_per_second=2
+    )
+    await keyset.refresh()
+    principal = authenticator.authenticate(issued.api_key)
+    assert (principal.tenant_id, principal.credential_id) == (tenant.tenant_id, issued.key.key_id)
+    assert principal.scopes == {"predict"}
+    assert principal.models == {"housing"}
+    assert (principal.is_test, principal.is_platform) == (True, False)
+    assert (principal.requests_per_second, principal.burst) == (2, 2)
+    assert (principal.units_per_month, principal.max_in_flight) == (500, 4)
+
+
+async def test_platform_principal_is_marked(
+    store: Store, keyset: Keyset, authenticator: Authenticator
+) -> None:
+    """A key of the platform has no limits and every model."""
+    admin = await store.create_key(PLATFORM_TENANT_ID, name="a", scopes=["tenants:read"])
+    await keyset.refresh()
+    principal = authenticator.authenticate(admin.api_key)
+    assert principal.is_platform
+    assert (principal.models, principal.requests_per_second) == (None, None)
+
+
+async def test_same_key_gets_the_same_principal(
+    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """What did not change is not built again, whatever else does."""
+    first = await server.principal(issued.api_key)
+    rotated = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=60)
+    assert await server.principal(issued.api_key) is first
+    assert await server.principal(rotated.api_key) is first
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_unknown_and_wrong_keys_are_refused_alike(
+    issued: IssuedKey, keyset: Keyset, authenticator: Authenticator, *, is_known: bool
+) -> None:
+    """A well-formed key that was never issued is invalid, known id or not."""
+    await keyset.refresh()
+    forged = mint(is_test=False, key_id=issued.key.key_id if is_known else None)
+    with pytest.raises(CredentialInvalid):
+        authenticator.authenticate(forged.text)
+
+
+async def test_test_key_is_no_live_key(
+    issued: IssuedKey, keyset: Keyset, authenticator: Authenticator
+) -> None:
+    """The prefix is part of what is proved."""
+    await keyset.refresh()
+    with pytest.raises(CredentialInvalid):
+        authenticator.authenticate(issued.api_key.replace("tg_live_", "tg_test_"))
+
+
+async def test_key_of_another_pepper_is_refused(
+    issued: IssuedKey, keyset: Keyset, clock: FakeClock
+) -> None:
+    """The digests are worth nothing without the pepper."""
+    await keyset.refresh()
+    other = Authenticator(keyset, pepper=b"another pepper of 32 bytes, at least", now=clock.seconds)
+    with pytest.raises(CredentialInvalid):
+        other.authenticate(issued.api_key)
+
+
+async def test_revocation_by_another_process_stops_the_next_request(
+    server: Server, cli_store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """A key revoked on the command line fails in the running server at once."""
+    assert await server.accepts(issued.api_key)
+    await cli_store.revoke_key(tenant.tenant_id, issued.key.key_id)
+    assert not await server.accepts(issued.api_key)
+
+
+async def test_new_key_works_at_once(server: Server, cli_store: Store, tenant: Tenant) -> None:
+    """A key is good from the moment its answer arrives."""
+    assert not await server.accepts(mint(is_test=False).text)
+    issued = await cli_store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    assert await server.accepts(issued.api_key)
+
+
+async def test_rotated_secret_works_until_its_overlap_ends(
+    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """The old secret goes on for the overlap, the new one from now on."""
+    rotated = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=60)
+    server.clock.advance(59.9)
+    assert await server.accepts(issued.api_key)
+    assert await server.accepts(rotated.api_key)
+    server.clock.advance(0.1)
+    assert not await server.accepts(issued.api_key)
+    assert await server.accepts(rotated.api_key)
+
+
+async def test_second_rotation_never_lengthens_a_secret(
+    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """A secret that was to end soon keeps its end."""
+    second = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=10)
+    third = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=1000)
+    server.clock.advance(10)
+    assert not await server.accepts(issued.api_key)
+    assert await server.accepts(second.api_key)
+    assert await server.accepts(third.api_key)
+
+
+async def test_second_rotation_can_shorten_a_secret(
+    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """A rotation without overlap ends every earlier secret now."""
+    second = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=1000)
+    third = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=0)
+    assert not await server.accepts(issued.api_key)
+    assert not await server.accepts(second.api_key)
+    assert await server.accepts(third.api_key)
+
+
+async def test_revocation_ends_every_secret(
+    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """An overlap does not outlive the key."""
+    rotated = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=1000)
+    await store.revoke_key(tenant.tenant_id, issued.key.key_id)
+    assert not await server.accepts(issued.api_key)
+    assert not await server.accepts(rotated.api_key)
+
+
+async def test_key_expires_without_anybody_doing_anything(
+    server: Server, store: Store, tenant: Tenant, clock: FakeClock
+) -> None:
+    """The end is exclusive: at `expires_at` the key is dead."""
+    issued = await store.create_key(
+        tenant.tenant_id,
+        name="k",
+        scopes=["predict"],
+        expires_at=clock.now + timedelta(seconds=10),
+    )
+    clock.advance(9.9)
+    assert await server.accepts(issued.api_key)
+    clock.advance(0.1)
+    assert not await server.accepts(issued.api_key)
+
+
+async def test_suspended_tenant_is_told_so_and_comes_back(
+    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """Only the owner of a good key learns of the suspension."""
+    await store.update_tenant(tenant.tenant_id, status="suspended")
+    with pytest.raises(TenantSuspended):
+        await server.principal(issued.api_key)
+    with pytest.raises(CredentialInvalid):
+        await server.principal(mint(is_test=False, key_id=issued.key.key_id).text)
+    await store.update_tenant(tenant.tenant_id, status="active")
+    await server.principal(issued.api_key)
+
+
+async def test_change_of_plan_reaches_existing_keys(
+    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+) -> None:
+    """Limits follow the plan from the next request on."""
+    plan = await store.create_plan(
+        name="p", requests_per_second=3, burst=7, units_per_month=None, max_in_flight=None
+    )
+    await store.update_tenant(tenant.tenant_id, plan_id=plan.plan_id, models=[])
+    principal = await server.principal(issued.api_key)
+    assert (principal.requests_per_second, principal.burst) == (3, 7)
+    assert not principal.may_use("housing")
+
+
+async def test_lower_plan_beats_the_limit_of_a_key(
+    store: Store, keyset: Keyset, authenticator: Authenticator
+) -> None:
+    """A key's own limit never lifts its tenant above the plan."""
+    tenant = await store.create_tenant(name="Acme", plan_id=None, models=["*"])
+    issued = await store.create_key(
+        tenant.tenant_id, name="k", scopes=["predict"], requests_per_second=100, burst=200
+    )
+    plan = await store.create_plan(
+        name="p", requests_per_second=3, burst=7, units_per_month=None, max_in_flight=None
+    )
+    await store.update_tenant(tenant.tenant_id, plan_id=plan.plan_id)
+    await keyset.refresh()
+    principal = authenticator.authenticate(issued.api_key)
+    assert (principal.requests_per_second, principal.burst) == (3, 7)
+
+
+async def test_last_use_is_handed_over_once(
+    issued: IssuedKey, keyset: Keyset, authenticator: Authenticator, clock: FakeClock
+) -> None:
+    """Accepted requests are noted, refused ones are not."""
+    await keyset.refresh()
+    authenticator.authenticate(issued.api_key)
+    with pytest.raises(CredentialInvalid):
+        authenticator.authenticate(mint(is_test=False).text)
+    assert authenticator.take_last_used() == {issued.key.key_id: clock.now}
+    assert authenticator.take_last_used() == {}

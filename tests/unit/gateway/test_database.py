@@ -1,0 +1,146 @@
+"""The database of the records: how it is opened, migrated and judged."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.schema import CreateTable
+
+from auth.tables import metadata
+from gateway.database import SchemaMismatch, check_schema, create_engine, migrate
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    """Open an empty database file."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'tollgate.db'}")
+    yield engine
+    await engine.dispose()
+
+
+def _differences(connection: Connection) -> list[object]:
+    def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or name in metadata.tables
+
+    context = MigrationContext.configure(
+        connection, opts={"include_name": is_ours, "compare_server_default": True}
+    )
+    return list(compare_metadata(context, metadata))
+
+
+async def test_migrations_make_the_tables_that_auth_declares(engine: AsyncEngine) -> None:
+    """An empty file after the upgrade has no difference to the metadata."""
+    await migrate(engine)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_migrated_schema_is_accepted(engine: AsyncEngine) -> None:
+    """What migrate makes, check_schema takes."""
+    await migrate(engine)
+    await check_schema(engine)
+
+
+async def test_migrating_again_changes_nothing(engine: AsyncEngine) -> None:
+    """A second start reuses the data."""
+    await migrate(engine)
+    await migrate(engine)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM tenants")) == 1
+
+
+async def test_two_processes_may_migrate_at_once(engine: AsyncEngine, tmp_path: Path) -> None:
+    """The second one waits and finds nothing to do."""
+    other = create_engine(f"sqlite:///{tmp_path / 'tollgate.db'}")
+    await asyncio.gather(migrate(engine), migrate(other))
+    await check_schema(other)
+    await other.dispose()
+
+
+async def test_empty_database_is_refused_with_the_command_to_run(engine: AsyncEngine) -> None:
+    """A database behind the program says how to bring it up to date."""
+    with pytest.raises(SchemaMismatch, match="tollgate migrate") as refusal:
+        await check_schema(engine)
+    assert refusal.value.found is None
+
+
+async def test_newer_database_is_refused(engine: AsyncEngine) -> None:
+    """An old program does not touch a newer schema."""
+    await migrate(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = 'future'"))
+    with pytest.raises(SchemaMismatch, match="newer") as refusal:
+        await check_schema(engine)
+    assert refusal.value.found == "future"
+
+
+async def test_failed_migration_leaves_nothing_behind(engine: AsyncEngine) -> None:
+    """An upgrade is all or nothing."""
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE api_keys (id INTEGER)"))
+    with pytest.raises(OperationalError):
+        await migrate(engine)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(lambda c: inspect(c).get_table_names()) == ["api_keys"]
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)],
+)
+async def test_sqlite_connections_are_set_up(
+    engine: AsyncEngine, pragma: str, value: str | int
+) -> None:
+    """Every connection is durable and checks references."""
+    async with engine.connect() as connection:
+        assert await connection.scalar(text(f"PRAGMA {pragma}")) == value
+
+
+async def test_foreign_keys_hold(engine: AsyncEngine) -> None:
+    """A key without a tenant cannot be stored, and the error shows no value."""
+    await migrate(engine)
+    orphan = text("INSERT INTO api_key_secrets (key_id, digest) VALUES (:key_id, :digest)")
+    with pytest.raises(IntegrityError) as refusal:
+        async with engine.begin() as connection:
+            await connection.execute(orphan, {"key_id": "nobody", "digest": b"digest"})
+    assert "nobody" not in str(refusal.value)
+
+
+async def test_writers_that_read_first_do_not_fail(engine: AsyncEngine) -> None:
+    """Read-then-write transactions wait for each other; no update is lost."""
+    await migrate(engine)
+
+    async def count_up() -> None:
+        async with engine.begin() as connection:
+            found = await connection.scalar(text("SELECT revision FROM catalog_revision"))
+            assert found is not None
+            await connection.execute(
+                text("UPDATE catalog_revision SET revision = :next"), {"next": found + 1}
+            )
+
+    await asyncio.gather(*(count_up() for _ in range(20)))
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT revision FROM catalog_revision")) == 21
+
+
+async def test_reader_is_not_held_up_by_a_writer(engine: AsyncEngine) -> None:
+    """A read-only connection does not ask for the write lock."""
+    await migrate(engine)
+    reading = engine.execution_options(postgresql_readonly=True)
+    async with engine.begin(), reading.connect() as reader:
+        assert await reader.scalar(text("SELECT revision FROM catalog_revision")) == 1
+
+
+@pytest.mark.parametrize("name", sorted(metadata.tables))
+def test_tables_have_a_postgresql_form(name: str) -> None:
+    """Nothing is declared that only SQLite has."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    ddl = str(CreateTable(metadata.tables[name]).compile(dialect=dialect))
+    assert "DATETIME" not in ddl

@@ -34,7 +34,7 @@ async def test_principal_says_what_the_key_and_the_plan_say(
     principal = authenticator.authenticate(issued.api_key)
     assert (principal.tenant_id, principal.credential_id) == (tenant.tenant_id, issued.key.key_id)
     assert principal.scopes == {"predict"}
-    assert principal.models == {"housing"}
+    assert principal.models == frozenset({"housing"})
     assert (principal.is_test, principal.is_platform) == (True, False)
     assert (principal.requests_per_second, principal.burst) == (2, 2)
     assert (principal.units_per_month, principal.max_in_flight) == (500, 4)

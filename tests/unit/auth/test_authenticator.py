@@ -52,11 +52,11 @@ async def test_platform_principal_is_marked(
 
 
 async def test_same_key_gets_the_same_principal(
-    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """What did not change is not built again, whatever else does."""
     first = await server.principal(issued.api_key)
-    rotated = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=60)
+    rotated = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=60)
     assert await server.principal(issued.api_key) is first
     assert await server.principal(rotated.api_key) is first
 
@@ -92,11 +92,11 @@ async def test_key_of_another_pepper_is_refused(
 
 
 async def test_revocation_by_another_process_stops_the_next_request(
-    server: Server, cli_store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, cli_store: Store, issued: IssuedKey
 ) -> None:
     """A key revoked on the command line fails in the running server at once."""
     assert await server.accepts(issued.api_key)
-    await cli_store.revoke_key(tenant.tenant_id, issued.key.key_id)
+    await cli_store.revoke_key(issued.key.tenant_id, issued.key.key_id)
     assert not await server.accepts(issued.api_key)
 
 
@@ -108,10 +108,10 @@ async def test_new_key_works_at_once(server: Server, cli_store: Store, tenant: T
 
 
 async def test_rotated_secret_works_until_its_overlap_ends(
-    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """The old secret goes on for the overlap, the new one from now on."""
-    rotated = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=60)
+    rotated = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=60)
     server.clock.advance(59.9)
     assert await server.accepts(issued.api_key)
     assert await server.accepts(rotated.api_key)
@@ -121,11 +121,11 @@ async def test_rotated_secret_works_until_its_overlap_ends(
 
 
 async def test_second_rotation_never_lengthens_a_secret(
-    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """A secret that was to end soon keeps its end."""
-    second = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=10)
-    third = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=1000)
+    second = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=10)
+    third = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=1000)
     server.clock.advance(10)
     assert not await server.accepts(issued.api_key)
     assert await server.accepts(second.api_key)
@@ -133,22 +133,22 @@ async def test_second_rotation_never_lengthens_a_secret(
 
 
 async def test_second_rotation_can_shorten_a_secret(
-    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """A rotation without overlap ends every earlier secret now."""
-    second = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=1000)
-    third = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=0)
+    second = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=1000)
+    third = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=0)
     assert not await server.accepts(issued.api_key)
     assert not await server.accepts(second.api_key)
     assert await server.accepts(third.api_key)
 
 
 async def test_revocation_ends_every_secret(
-    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """An overlap does not outlive the key."""
-    rotated = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=1000)
-    await store.revoke_key(tenant.tenant_id, issued.key.key_id)
+    rotated = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=1000)
+    await store.revoke_key(issued.key.tenant_id, issued.key.key_id)
     assert not await server.accepts(issued.api_key)
     assert not await server.accepts(rotated.api_key)
 
@@ -170,26 +170,26 @@ async def test_key_expires_without_anybody_doing_anything(
 
 
 async def test_suspended_tenant_is_told_so_and_comes_back(
-    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """Only the owner of a good key learns of the suspension."""
-    await store.update_tenant(tenant.tenant_id, status="suspended")
+    await store.update_tenant(issued.key.tenant_id, status="suspended")
     with pytest.raises(TenantSuspended):
         await server.principal(issued.api_key)
     with pytest.raises(CredentialInvalid):
         await server.principal(mint(is_test=False, key_id=issued.key.key_id).text)
-    await store.update_tenant(tenant.tenant_id, status="active")
+    await store.update_tenant(issued.key.tenant_id, status="active")
     await server.principal(issued.api_key)
 
 
 async def test_change_of_plan_reaches_existing_keys(
-    server: Server, store: Store, tenant: Tenant, issued: IssuedKey
+    server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """Limits follow the plan from the next request on."""
     plan = await store.create_plan(
         name="p", requests_per_second=3, burst=7, units_per_month=None, max_in_flight=None
     )
-    await store.update_tenant(tenant.tenant_id, plan_id=plan.plan_id, models=[])
+    await store.update_tenant(issued.key.tenant_id, plan_id=plan.plan_id, models=[])
     principal = await server.principal(issued.api_key)
     assert (principal.requests_per_second, principal.burst) == (3, 7)
     assert not principal.may_use("housing")

@@ -154,18 +154,18 @@ async def test_revocation_ends_every_secret(
 
 
 async def test_key_expires_without_anybody_doing_anything(
-    server: Server, store: Store, tenant: Tenant, clock: FakeClock
+    server: Server, store: Store, tenant: Tenant
 ) -> None:
     """The end is exclusive: at `expires_at` the key is dead."""
     issued = await store.create_key(
         tenant.tenant_id,
         name="k",
         scopes=["predict"],
-        expires_at=clock.now + timedelta(seconds=10),
+        expires_at=server.clock.now + timedelta(seconds=10),
     )
-    clock.advance(9.9)
+    server.clock.advance(9.9)
     assert await server.accepts(issued.api_key)
-    clock.advance(0.1)
+    server.clock.advance(0.1)
     assert not await server.accepts(issued.api_key)
 
 

@@ -212,13 +212,10 @@ async def test_lower_plan_beats_the_limit_of_a_key(
     assert (principal.requests_per_second, principal.burst) == (3, 7)
 
 
-async def test_last_use_is_handed_over_once(
-    issued: IssuedKey, keyset: Keyset, authenticator: Authenticator, clock: FakeClock
-) -> None:
+async def test_last_use_is_handed_over_once(server: Server, issued: IssuedKey) -> None:
     """Accepted requests are noted, refused ones are not."""
-    await keyset.refresh()
-    authenticator.authenticate(issued.api_key)
+    await server.principal(issued.api_key)
     with pytest.raises(CredentialInvalid):
-        authenticator.authenticate(mint(is_test=False).text)
-    assert authenticator.take_last_used() == {issued.key.key_id: clock.now}
-    assert authenticator.take_last_used() == {}
+        await server.principal(mint(is_test=False).text)
+    assert server.authenticator.take_last_used() == {issued.key.key_id: server.clock.now}
+    assert server.authenticator.take_last_used() == {}

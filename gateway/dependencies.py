@@ -34,6 +34,7 @@ Opened = Annotated[Services, Depends(services)]
 
 
 async def principal(
+    *,
     request: Request,
     opened: Opened,
     _documented: Annotated[object, Depends(_bearer)],

@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import logging.config
 import socket
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -133,9 +134,8 @@ class ObservedStart:
 
         try:
             await self._app(scope, receive, observe)
-        except BaseException as error:
-            self.failure = error
-            raise
+        finally:
+            self.failure = sys.exception()
 
 
 def _is_loopback(host: str) -> bool:

@@ -69,12 +69,17 @@ class Violation:
 
     message: str
 
+    def __str__(self) -> str:
+        """Say it in one sentence, e.g. "row 3: lotsize must be a number"."""
+        place = "" if self.row is None else f"row {self.row}: "
+        return f"{place}{self.feature or 'it'} {self.message}"
+
 
 class ContractViolated(InferenceError):
     """Rows break the model's contract; `violations` holds the first ten at most."""
 
     def __init__(self, violations: tuple[Violation, ...]) -> None:
-        super().__init__(f"{len(violations)} violations")
+        super().__init__("; ".join(map(str, violations)))
         self.violations = violations
 
 

@@ -1,9 +1,10 @@
 """Answer predictions: one batcher for each model version."""
 
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from concurrent.futures import Executor
+from typing import Any
 
-from inference.batcher import Prediction
+from inference.batcher import Batcher, Prediction
 from inference.registry import ModelVersion, Registry
 from inference.tensors import Tensors
 
@@ -12,7 +13,17 @@ class Predictor:
     """Run the models of a registry for concurrent callers on one event loop."""
 
     def __init__(self, registry: Registry, executor: Executor) -> None:
-        raise NotImplementedError
+        self._registry = registry
+        self._batchers = {
+            model: Batcher(
+                model.runtime,
+                executor=executor,
+                max_batch_size=model.max_batch_size,
+                max_queue_rows=model.max_queue_rows,
+                name=model.name,
+            )
+            for model in registry.models()
+        }
 
     def predict(
         self,
@@ -22,10 +33,17 @@ class Predictor:
         rows: int,
         lane: str,
         deadline: float,
-    ) -> Awaitable[Prediction]:
-        """Give a prediction to await."""
-        raise NotImplementedError
+    ) -> Coroutine[Any, Any, Prediction]:
+        """Give a prediction to await; raises as `Batcher.predict`."""
+        batcher = self._batchers[model_version]
+        return batcher.predict(tensors, rows=rows, lane=lane, deadline=deadline)
+
+    def batcher_of(self, model_version: ModelVersion) -> Batcher:
+        """Find the batcher, which counts runs, rows and failures."""
+        return self._batchers[model_version]
 
     def close(self) -> None:
-        """Refuse what still waits and close the runtimes."""
-        raise NotImplementedError
+        """Refuse what still waits, then close the runtimes; a run that is on finishes."""
+        for batcher in self._batchers.values():
+            batcher.close()
+        self._registry.close()

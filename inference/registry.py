@@ -1,43 +1,16 @@
 """Load every version of every model of a repository, and find them by name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from inference.contract import Contract
-from inference.runtime import Runtime
+from inference.errors import ModelNotFound, ModelNotReady, ModelRefused
+from inference.loading import ModelVersion, load_version
+from inference.repository import list_versions
 from inference.settings import InferenceSettings
-from inference.signature import Signature
 
-
-@dataclass(frozen=True, slots=True)
-class OutputDoc:
-    """What `model.toml` says about one output of the graph."""
-
-    name: str
-    description: str = ""
-    unit: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelVersion:
-    """One loaded version of a model, ready to run; equal to itself alone."""
-
-    name: str
-    version: str
-    signature: Signature
-    contract: Contract
-    description: str
-    unit_weight: int
-    """Units billed for each row."""
-
-    max_batch_size: int
-    max_queue_rows: int
-    outputs: tuple[OutputDoc, ...]
-    example: object
-    """One row of a request, or None."""
-
-    runtime: Runtime
+__all__ = ["ModelStatus", "ModelVersion", "Registry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +27,60 @@ class ModelStatus:
 class Registry:
     """The models of this process; immutable once loaded."""
 
+    def __init__(self, models: Sequence[ModelVersion], statuses: Sequence[ModelStatus]) -> None:
+        self._models = list(models)
+        self._statuses = list(statuses)
+        self._index: dict[tuple[str, str | None], ModelVersion] = {}
+        for model in models:
+            self._index[model.name, model.version] = model
+            self._index[model.name, None] = model
+
     @classmethod
     def load(cls, repository: Path, settings: InferenceSettings) -> Self:
-        """Load, warm and check everything under `repository`."""
-        raise NotImplementedError
+        """Load, warm and check everything under `repository`, which must be a folder.
+
+        A version that is refused stands in `statuses` with its reason; the others are served.
+        """
+        models: list[ModelVersion] = []
+        statuses: list[ModelStatus] = []
+        for path in list_versions(repository):
+            reason = ""
+            try:
+                models.append(load_version(path, settings))
+            except ModelRefused as refusal:
+                reason = refusal.reason
+            statuses.append(
+                ModelStatus(path.name, path.version, is_ready=not reason, reason=reason)
+            )
+        return cls(models, statuses)
 
     def resolve(self, name: str, version: str | None = None) -> ModelVersion:
-        """Find a version; None is the highest number."""
-        raise NotImplementedError
+        """Find a version; None is the highest number that is ready.
+
+        Raises:
+            ModelNotFound: the repository has no such model or version.
+            ModelNotReady: it has, but it did not load.
+        """
+        model = self._index.get((name, version))
+        if model is None:
+            raise self._absence(name, version)
+        return model
 
     def models(self) -> list[ModelVersion]:
         """List what is ready: by name, then by rising version."""
-        raise NotImplementedError
+        return list(self._models)
 
     def statuses(self) -> list[ModelStatus]:
         """List everything that the repository holds, in the same order."""
-        raise NotImplementedError
+        return list(self._statuses)
 
     def close(self) -> None:
         """Give back what the runtimes hold."""
-        raise NotImplementedError
+        for model in self._models:
+            model.runtime.close()
+
+    def _absence(self, name: str, version: str | None) -> ModelNotFound | ModelNotReady:
+        for status in self._statuses:
+            if status.name == name and version in {None, status.version}:
+                return ModelNotReady(name, status.reason)
+        return ModelNotFound(name, version)

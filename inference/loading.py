@@ -1,0 +1,157 @@
+"""Bring one version of a model from its files to a state in which it may answer customers.
+
+Verify, load, compile its contract, warm it up, and check it against its golden samples.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inference.batch_run import run_alone
+from inference.contract import Contract
+from inference.contract_compiler import compile_contract
+from inference.errors import InferenceError, ModelFailed, ModelRefused
+from inference.manifest import OutputDoc
+from inference.onnx_runtime import OnnxRuntime
+from inference.repository import Golden, ModelFiles, VersionPath, read_version
+from inference.runtime import Runtime
+from inference.settings import InferenceSettings
+from inference.signature import Signature
+from inference.tensors import Tensor, Tensors
+from inference.verification import verify_model
+
+logger = logging.getLogger(__name__)
+
+_SAME_ROW_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelVersion:
+    """One loaded version of a model, ready to run; equal to itself alone."""
+
+    name: str
+    version: str
+    signature: Signature
+    contract: Contract
+    description: str
+    unit_weight: int
+    """Units billed for each row."""
+
+    max_batch_size: int
+    max_queue_rows: int
+    outputs: tuple[OutputDoc, ...]
+    example: object
+    """One row of a request, or None."""
+
+    runtime: Runtime
+
+
+def load_version(path: VersionPath, settings: InferenceSettings) -> ModelVersion:
+    """Load one version.
+
+    Raises:
+        ModelRefused: it is not acceptable; the reason says which check it failed.
+    """
+    files = read_version(path)
+    verify_model(path.name, files.model)
+    runtime = OnnxRuntime(path.name, files.model, intra_op_threads=settings.intra_op_threads)
+    try:
+        return _prepare(path, files, runtime)
+    except (InferenceError, ValueError) as error:
+        runtime.close()
+        reason = error.reason if isinstance(error, ModelRefused) else str(error)
+        raise ModelRefused(path.name, reason) from None
+
+
+def _prepare(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVersion:
+    manifest = files.manifest
+    contract = compile_contract(runtime.signature, manifest)
+    may_batch = manifest.batching.max_batch_size > 1 and runtime.signature.is_batchable
+    if contract.example_row is not None:
+        may_batch &= _warm(path, contract, runtime, is_certain=manifest.example is not None)
+    if files.golden is not None:
+        _check_golden(path.name, files.golden, contract=contract, runtime=runtime)
+    return ModelVersion(
+        name=path.name,
+        version=path.version,
+        signature=runtime.signature,
+        contract=contract,
+        description=manifest.description,
+        unit_weight=manifest.unit_weight,
+        max_batch_size=manifest.batching.max_batch_size if may_batch else 1,
+        max_queue_rows=manifest.batching.max_queue_rows,
+        outputs=tuple(manifest.outputs),
+        example=contract.example_row,
+        runtime=runtime,
+    )
+
+
+def _warm(path: VersionPath, contract: Contract, runtime: Runtime, *, is_certain: bool) -> bool:
+    """Run the example, and say whether its answer is the same beside a copy of itself.
+
+    A model that mixes its rows (a softmax over axis 0, say) must not share runs between callers.
+    An example of zeros, made up from the graph, may fail without consequence.
+    """
+    rows = [contract.example_row] * contract.fewest_rows
+    try:
+        alone = _run(runtime, contract.rows_to_tensors(rows))
+        if not runtime.signature.is_batchable:
+            return False
+        beside = _run(runtime, contract.rows_to_tensors(rows * 2))
+    except InferenceError as error:
+        if is_certain:
+            raise ModelRefused(path.name, f"it fails on its example: {_debug(error)}") from None
+        return runtime.signature.is_batchable
+    is_independent = all(_is_repeated(alone[name], beside[name]) for name in alone)
+    if not is_independent:
+        logger.warning("%s/%s mixes its rows: batching is off", path.name, path.version)
+    return is_independent
+
+
+def _is_repeated(alone: Tensor, beside: Tensor) -> bool:
+    if beside.shape != (2 * len(alone), *alone.shape[1:]):
+        return False
+    return _is_close(np.concatenate([alone, alone]), beside, _SAME_ROW_TOLERANCE)
+
+
+def _check_golden(name: str, golden: Golden, *, contract: Contract, runtime: Runtime) -> None:
+    try:
+        outputs = _run(runtime, contract.rows_to_tensors(golden.instances))
+    except InferenceError as error:
+        reason = f"it fails on its golden samples: {_debug(error)}"
+        raise ModelRefused(name, reason) from None
+    for output, actual in outputs.items():
+        try:
+            expected = _expected(golden, output, outputs).reshape(actual.shape)
+        except (KeyError, TypeError, ValueError):
+            raise ModelRefused(name, f"golden.json: predictions have no {output} like it") from None
+        if not _is_close(expected, actual, golden.relative_tolerance):
+            raise ModelRefused(name, f"golden.json: {output} differs from the predictions")
+
+
+def _run(runtime: Runtime, tensors: Tensors) -> Tensors:
+    outcome = run_alone(runtime, tensors)
+    if isinstance(outcome, InferenceError):
+        raise outcome
+    return outcome
+
+
+def _debug(error: InferenceError) -> str:
+    return error.debug if isinstance(error, ModelFailed) else str(error)
+
+
+def _expected(golden: Golden, output: str, outputs: Tensors) -> Tensor:
+    """Collect one output from predictions, which are bare where the model has one output."""
+    rows: list[Any] = golden.predictions
+    values = rows if len(outputs) == 1 else [row[output] for row in rows]
+    return np.array(values, outputs[output].dtype)
+
+
+def _is_close(expected: Tensor, actual: Tensor, tolerance: float) -> bool:
+    if actual.dtype.kind != "f":
+        return bool(np.array_equal(expected, actual))
+    scale = np.maximum(np.abs(expected), np.abs(actual))
+    is_near = np.abs(expected - actual) <= tolerance * scale
+    return bool(np.all(is_near | (expected == actual) | (np.isnan(expected) & np.isnan(actual))))

@@ -1,0 +1,107 @@
+"""Execute a model with ONNX Runtime on the CPU.
+
+The bytes must have passed `verification` first: this module trusts them.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from inference.errors import InputInvalid, ModelRefused
+from inference.signature import VARIABLE, Signature, TensorSpec
+from inference.tensors import DATATYPES_BY_ONNX_TYPE, Tensors
+
+_FATAL = 4
+_LOAD_ERRORS = (
+    state.Fail,
+    state.InvalidArgument,
+    state.InvalidGraph,
+    state.InvalidProtobuf,
+    state.NotImplemented,
+    state.RuntimeException,
+)
+
+
+class OnnxRuntime:
+    """One session, which serves one run at a time."""
+
+    def __init__(self, name: str, content: bytes, *, intra_op_threads: int = 1) -> None:
+        """Load a model that was verified.
+
+        Raises:
+            ModelRefused: ONNX Runtime cannot load it, or an input or output is not a tensor.
+        """
+        self._session = _open_session(name, content, intra_op_threads)
+        try:
+            self.signature = _read_signature(self._session)
+        except ValueError as error:
+            raise ModelRefused(name, str(error)) from None
+        self._output_names = list(self.signature.output_names)
+
+    def run(self, tensors: Tensors, /) -> Tensors:
+        """Run the model once, blocking; ONNX Runtime lets go of the interpreter meanwhile.
+
+        Raises:
+            InputInvalid: the graph cannot take these values, e.g. an index beyond a table.
+            Exception: the model failed.
+        """
+        try:
+            outputs: list[np.ndarray[Any, Any]] = self._session.run(self._output_names, tensors)
+        except state.InvalidArgument:
+            raise InputInvalid("the model cannot take values of this shape or range") from None
+        return dict(zip(self._output_names, outputs, strict=True))
+
+    def close(self) -> None:
+        """Give back the session's memory, once no run uses it."""
+        self._session = None
+
+
+def _open_session(name: str, content: bytes, intra_op_threads: int) -> Any:  # noqa: ANN401 - the engine has no types
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = intra_op_threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        with tempfile.TemporaryDirectory(prefix="tollgate-empty-") as empty:
+            # Threat: external data would otherwise be looked for in the working directory.
+            options.add_session_config_entry(
+                "session.model_external_initializers_file_folder_path", empty
+            )
+            return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except _LOAD_ERRORS as error:
+        raise ModelRefused(name, f"ONNX Runtime cannot load it: {error}") from None
+
+
+def _read_signature(session: Any) -> Signature:  # noqa: ANN401 - the engine has no types
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if not inputs or not outputs:
+        raise ValueError("a model needs at least one input and one output")
+    return Signature(
+        inputs=tuple(_spec(argument) for argument in inputs),
+        outputs=tuple(_spec(argument) for argument in outputs),
+        is_batchable=_is_batchable([argument.shape for argument in (*inputs, *outputs)]),
+    )
+
+
+def _spec(argument: Any) -> TensorSpec:  # noqa: ANN401 - the engine has no types
+    datatype = DATATYPES_BY_ONNX_TYPE.get(argument.type)
+    if datatype is None:
+        raise ValueError(f"{argument.name} is a {argument.type}, which is not served")
+    shape = tuple(size if isinstance(size, int) else VARIABLE for size in argument.shape)
+    return TensorSpec(argument.name, datatype.name, shape)
+
+
+def _is_batchable(shapes: Iterable[list[int | str | None]]) -> bool:
+    """Say whether axis 0 of every tensor is one and the same variable.
+
+    Tools leave the name of a variable out, so a nameless one goes with any other.
+    """
+    sizes = [shape[0] if shape else 0 for shape in shapes]
+    names = {size for size in sizes if isinstance(size, str)}
+    return len(names) <= 1 and not any(isinstance(size, int) for size in sizes)

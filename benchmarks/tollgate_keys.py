@@ -6,6 +6,7 @@ The keys are made as an admin makes them, over the HTTP API of a server started 
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from benchmarks.processes import ServerCommand, ServerFailed, running
 
 TENANTS = 10
 KEYS_PER_TENANT = 5
+_DEMO_SECONDS = 30.0
+_POLL_SECONDS = 0.05
 _PLAN = {
     "name": "benchmark",
     "requests_per_second": 100_000,
@@ -46,14 +49,24 @@ def create_keys(folder: Path) -> Path:
     with running(
         tollgate_command(folder, MODELS, subcommand="demo"), folder / "demo.log"
     ) as server:
-        demo = json.loads((folder / "data/demo.json").read_text())
-        headers = {"Authorization": f"Bearer {demo['admin_key']}"}
+        headers = {"Authorization": f"Bearer {_read_admin_key(folder / 'data/demo.json')}"}
         with httpx.Client(base_url=server.url, headers=headers, timeout=30) as admin:
             keys = _create_all(admin)
     path = folder / "keys"
     path.touch(mode=0o600)
     path.write_text("\n".join(keys) + "\n")
     return path
+
+
+def _read_admin_key(path: Path) -> str:
+    """Wait for the demo's document, which is written once the server answers."""
+    give_up = time.monotonic() + _DEMO_SECONDS
+    while time.monotonic() < give_up:
+        if path.exists() and (text := path.read_text()):
+            admin_key: str = json.loads(text)["admin_key"]
+            return admin_key
+        time.sleep(_POLL_SECONDS)
+    raise ServerFailed(f"tollgate demo wrote no {path.name}")
 
 
 def _create_all(admin: httpx.Client) -> list[str]:

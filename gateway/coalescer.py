@@ -21,7 +21,8 @@ class Coalescer(Generic[Item, Result]):
     """Hand items that arrive during one dispatch to the next dispatch together.
 
     Concurrency: one event loop, no task per item, at most one dispatch at a time. An item whose
-    waiter was cancelled before its dispatch is dropped; after that it is part of the trip.
+    waiter was cancelled before its dispatch is dropped; after that it is part of the trip. A trip
+    that fails fails its own items and no others.
     """
 
     def __init__(
@@ -31,6 +32,14 @@ class Coalescer(Generic[Item, Result]):
         max_batch: int,
         max_waiting: int,
     ) -> None:
+        """Build an idle coalescer.
+
+        Args:
+            dispatch: start a trip and return the future of one result per item, in order; it may
+                fail the future but not raise.
+            max_batch: items that share a trip at most.
+            max_waiting: items that may wait for the next trips.
+        """
         self._dispatch = dispatch
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -85,13 +94,14 @@ class Coalescer(Generic[Item, Result]):
             self._rest()
             return
         self._travelling = batch
+        trip = None
         try:
             trip = self._dispatch([item for item, _ in batch])
-        except Exception as error:  # noqa: BLE001  batch dispatch: whatever it is, the waiters get it
-            self._travelling = []
-            _fail(batch, error)
-            self._rest()
-            return
+        finally:
+            if trip is None:
+                self._travelling = []
+                _fail(batch, RuntimeError("the dispatch raised; its error is in the log"))
+                self._rest()
         trip.add_done_callback(self._land)
 
     def _rest(self) -> None:

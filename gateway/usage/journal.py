@@ -1,0 +1,218 @@
+"""The durable local log of usage: no answer leaves before its record is on disk here.
+
+Everyone who waits shares the next fsync. What is written here and not yet in the ledger survives
+any crash of the process or the machine, and is delivered by the shipper.
+"""
+
+import sqlite3
+import time
+from asyncio import Future, get_running_loop, to_thread
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from gateway.coalescer import Coalescer, CoalescerFull
+from gateway.usage.errors import JournalUnavailable
+from gateway.usage.periods import wall_clock_us
+from gateway.usage.record import UsageRecord
+from gateway.usage.segment_file import SegmentFile, Segments
+from gateway.usage.writer_thread import WriterThread
+
+_PROBE_SECONDS = 1.0
+_Entry = tuple[int, bytes]
+
+
+class Journal:
+    """Make usage records durable, many with one fsync.
+
+    Invariant: no record is written with a time before the last `watermark`, so whoever has seen
+    the ledger up to there has seen all of it. Concurrency: one event loop, and one thread that
+    owns the writing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        max_batch: int = 256,
+        max_waiting: int = 8192,
+        now_us: Callable[[], int] = wall_clock_us,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Build a journal that `open` opens.
+
+        Args:
+            path: the SQLite file; `.lock`, `-wal` and `-shm` stand beside it.
+            max_bytes: bound on undelivered records; at it `ensure_writable` refuses.
+            max_batch: records that share a commit at most.
+            max_waiting: records that may wait for the next commits.
+            now_us: wall clock in microseconds since the epoch.
+            monotonic: clock of the probe in seconds.
+        """
+        self._file = SegmentFile(path)
+        self._max_bytes = max_bytes
+        self._now_us = now_us
+        self._monotonic = monotonic
+        self._flushes = Coalescer[_Entry, None](
+            self._flush, max_batch=max_batch, max_waiting=max_waiting
+        )
+        self._thread: WriterThread | None = None
+        self._held_bytes = 0
+        self._floor_us = 0
+        self._is_open = False
+        self._failure: str | None = None
+        self._failed_size = 0
+        self._probed_at = 0.0
+        self._is_probing = False
+
+    @property
+    def journal_id(self) -> str:
+        """The name of this file in the ledger, the same for its whole life."""
+        return self._file.journal_id
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether `ensure_writable` would pass."""
+        return self._is_open and self._failure is None and self._held_bytes < self._max_bytes
+
+    async def open(self) -> None:
+        """Lock and open the file, with whatever an earlier run left in it.
+
+        Raises:
+            JournalInUse: another process holds it.
+            JournalUnavailable: it cannot be opened.
+        """
+        self._file.open()
+        self._thread = WriterThread("usage-journal")
+        self._held_bytes = await self._thread.run(self._file.held)
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Finish what waits, then close the file; undelivered records stay in it."""
+        if self._thread is None:
+            return
+        self._is_open = False
+        await self._flushes.drain()
+        await self._thread.run(self._file.close)
+        self._thread.stop()
+        self._thread = None
+
+    def stamp(self) -> int:
+        """Return the time for a record that is made now; it never falls before a `watermark`."""
+        return max(self._now_us(), self._floor_us)
+
+    async def record(self, record: UsageRecord) -> None:
+        """Write a record and return when it is on disk.
+
+        Raises:
+            JournalUnavailable: it is not on disk, so no answer may leave.
+        """
+        if record.occurred_at_us < self._floor_us:
+            record = record._replace(occurred_at_us=self._floor_us)
+        if not self._is_open:
+            raise JournalUnavailable("the journal is not open")
+        try:
+            flushed = self._flushes.submit((record.occurred_at_us, orjson.dumps(tuple(record))))
+        except CoalescerFull:
+            raise JournalUnavailable("too many records wait for the disk") from None
+        await flushed
+
+    def ensure_writable(self) -> None:
+        """Pass if a record made now can be expected to become durable; call it before computing.
+
+        Raises:
+            JournalUnavailable: the last write failed, or the bound on undelivered records is
+                reached. A failed journal is probed, at most once a second, and heals by itself.
+        """
+        if self.is_writable:
+            return
+        self.probe()
+        raise JournalUnavailable(self._failure or "the journal is closed, or full until delivered")
+
+    def probe(self) -> None:
+        """Try a write in the background if the last one failed, at most once a second."""
+        if not self._is_open or self._failure is None or self._is_probing:
+            return
+        if self._monotonic() - self._probed_at < _PROBE_SECONDS:
+            return
+        self._is_probing = True
+        self._open_thread().submit(partial(self._file.probe, self._failed_size), self._probed)
+
+    @property
+    def oldest_pending_us(self) -> int | None:
+        """The earliest time of a record that is being written; None when there is none."""
+        return min((occurred_at_us for occurred_at_us, _ in self._flushes.pending()), default=None)
+
+    def watermark(self) -> int:
+        """Promise a moment: every record before it is readable here now or was discarded.
+
+        Later records are held to it, so that it stays true when the wall clock is set back.
+        """
+        oldest_us = self.oldest_pending_us
+        now_us = self._now_us()
+        mark_us = now_us if oldest_us is None else min(now_us, oldest_us)
+        self._floor_us = max(self._floor_us, mark_us)
+        return self._floor_us
+
+    def keep_after(self, moment_us: int) -> None:
+        """Hold all later records to a moment that was promised to readers elsewhere."""
+        self._floor_us = max(self._floor_us, moment_us)
+
+    async def read(self, after: int, limit: int) -> Segments | None:
+        """Return up to `limit` durable segments past a position; None when there is none.
+
+        Raises:
+            JournalUnavailable: the file cannot be read.
+        """
+        try:
+            return await to_thread(self._file.read, after, limit)
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"reading: {error}") from error
+
+    async def discard(self, through: int) -> None:
+        """Forget the segments up to a position, which the ledger has taken.
+
+        Raises:
+            JournalUnavailable: the file cannot be written; they will be discarded another time.
+        """
+        try:
+            self._held_bytes -= await self._open_thread().run(partial(self._file.discard, through))
+        except (sqlite3.Error, OSError) as error:
+            raise JournalUnavailable(f"discarding: {error}") from error
+
+    def _flush(self, batch: list[_Entry]) -> "Future[Sequence[None]]":
+        """Hand one segment to the thread."""
+        trip: Future[Sequence[None]] = get_running_loop().create_future()
+        text = b",".join([encoded for _, encoded in batch]).decode()
+
+        def land(_: None, error: Exception | None) -> None:
+            if error is None:
+                self._failure = None
+                self._held_bytes += len(text)
+                trip.set_result([None] * len(batch))
+            else:
+                self._fail(f"writing: {error}", len(text))
+                trip.set_exception(JournalUnavailable(f"writing: {error}"))
+
+        self._open_thread().submit(partial(self._file.append, text), land)
+        return trip
+
+    def _fail(self, failure: str, size: int) -> None:
+        self._failure = failure
+        self._failed_size = size
+        self._probed_at = self._monotonic()
+
+    def _probed(self, _: None, error: Exception | None) -> None:
+        self._is_probing = False
+        if error is None:
+            self._failure = None
+        else:
+            self._fail(f"probing: {error}", self._failed_size)
+
+    def _open_thread(self) -> WriterThread:
+        if self._thread is None:
+            raise JournalUnavailable("the journal is not open")
+        return self._thread

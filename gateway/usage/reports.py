@@ -1,0 +1,186 @@
+"""Read the ledger: usage by hour, day or month, and what each tenant used in a month.
+
+Source: issue 2, `GET /v1/usage`: half-open UTC ranges, integer units, stable order.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, cast, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.usage.errors import RangeInvalid
+from gateway.usage.ledger import translated
+from gateway.usage.periods import (
+    DAY_US,
+    HOUR_US,
+    period_bounds_us,
+    period_of,
+)
+from gateway.usage.tables import usage_journals, usage_records
+
+Bucket = Literal["hour", "day", "month"]
+Group = Literal["tenant", "model", "key"]
+
+MAX_BUCKETS: Final = 10_000
+_WIDTHS_US: Final = {"hour": HOUR_US, "day": DAY_US}
+_COLUMNS: Final = {
+    "tenant": usage_records.c.tenant_id,
+    "model": usage_records.c.model,
+    "key": usage_records.c.key_id,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """What to report.
+
+    Attributes:
+        start_us, end_us: half-open range in microseconds since the epoch.
+        bucket: the width of a row in time, aligned to UTC.
+        group_by: what else rows are told apart by, in this order.
+        tenant_id: report on this tenant alone; None is everybody.
+        is_test: report what test keys did instead of what is billed.
+    """
+
+    start_us: int
+    end_us: int
+    bucket: Bucket
+    group_by: tuple[Group, ...] = ()
+    tenant_id: str | None = None
+    is_test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Usage in one bucket by one group; `keys` stand in the order of the query's `group_by`."""
+
+    start_us: int
+    end_us: int
+    keys: tuple[str, ...]
+    requests: int
+    rows: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """The rows in order of time and keys; nothing before `complete_through_us` will be added."""
+
+    rows: list[UsageRow]
+    complete_through_us: int
+
+
+async def usage_report(engine: AsyncEngine, query: UsageQuery) -> UsageReport:
+    """Add up the ledger; only buckets with usage appear, cut to the range that was asked.
+
+    Cost: reads every record in the range. The watermark is read before the records, so that the
+    report holds at least what it promises.
+
+    The order is made here, by code points, so that no database's collation changes it.
+
+    Raises:
+        RangeInvalid: the range is empty, reversed, outside the calendar or in too many buckets.
+        LedgerUnavailable: the database did not answer.
+    """
+    _check(query)
+    with translated():
+        async with engine.connect() as connection:
+            await connection.execution_options(postgresql_readonly=True)
+            complete_through_us = await _complete_through(connection)
+            found = (await connection.execute(_statement(query))).all()
+    rows = sorted((_row(query, row) for row in found), key=lambda row: (row.start_us, row.keys))
+    return UsageReport(rows, complete_through_us)
+
+
+async def month_units(engine: AsyncEngine, period: int) -> dict[str, int]:
+    """Return the billed units of every tenant in a period, for a limiter that starts.
+
+    Raises:
+        LedgerUnavailable: the database did not answer.
+    """
+    start_us, end_us = period_bounds_us(period)
+    table = usage_records.c
+    statement = (
+        select(table.tenant_id, _total(table.units))
+        .where(table.occurred_at_us >= start_us, table.occurred_at_us < end_us)
+        .where(table.is_test.is_(False))
+        .group_by(table.tenant_id)
+    )
+    with translated():
+        async with engine.connect() as connection:
+            await connection.execution_options(postgresql_readonly=True)
+            found = (await connection.execute(statement)).all()
+    return {tenant_id: int(units) for tenant_id, units in found}
+
+
+async def _complete_through(connection: AsyncConnection) -> int:
+    """Return the least promise of the journals in use; the last one made when none is in use."""
+    table = usage_journals.c
+    found = (await connection.execute(select(table.complete_through_us, table.is_closed))).all()
+    in_use = [row.complete_through_us for row in found if not row.is_closed]
+    return int(
+        min(in_use) if in_use else max((row.complete_through_us for row in found), default=0)
+    )
+
+
+def _statement(query: UsageQuery) -> Select[Any]:
+    table = usage_records.c
+    bucket = _bucket(query.bucket).label("bucket")
+    keys = [_COLUMNS[group] for group in query.group_by]
+    statement = (
+        select(
+            bucket,
+            func.count().label("requests"),
+            _total(table.rows).label("row_count"),
+            _total(table.units).label("units"),
+            *keys,
+        )
+        .where(table.occurred_at_us >= query.start_us, table.occurred_at_us < query.end_us)
+        .where(table.is_test.is_(query.is_test))
+    )
+    if query.tenant_id is not None:
+        statement = statement.where(table.tenant_id == query.tenant_id)
+    return statement.group_by(literal_column("bucket"), *keys)
+
+
+def _bucket(bucket: Bucket) -> ColumnElement[int]:
+    table = usage_records.c
+    if bucket == "month":
+        return table.period + 0
+    return table.occurred_at_us - table.occurred_at_us % _WIDTHS_US[bucket]
+
+
+def _total(column: ColumnElement[int]) -> ColumnElement[int]:
+    """Add up as a whole number; PostgreSQL would answer with a decimal."""
+    return cast(func.sum(column), BigInteger)
+
+
+def _row(query: UsageQuery, found: Row[Any]) -> UsageRow:
+    bucket, requests, rows, units, *keys = found
+    if query.bucket == "month":
+        start_us, end_us = period_bounds_us(bucket)
+    else:
+        start_us, end_us = bucket, bucket + _WIDTHS_US[query.bucket]
+    return UsageRow(
+        start_us=max(start_us, query.start_us),
+        end_us=min(end_us, query.end_us),
+        keys=tuple(str(key) for key in keys),
+        requests=requests,
+        rows=rows,
+        units=units,
+    )
+
+
+def _check(query: UsageQuery) -> None:
+    if query.start_us >= query.end_us:
+        raise RangeInvalid("the range ends before it begins, or is empty")
+    try:
+        is_in_calendar = query.start_us >= 0 and period_of(query.end_us) > 0
+    except ValueError:
+        is_in_calendar = False
+    if not is_in_calendar:
+        raise RangeInvalid("the range is outside the years 1970 to 9999")
+    width_us = _WIDTHS_US.get(query.bucket, 28 * DAY_US)
+    if (query.end_us - query.start_us) // width_us > MAX_BUCKETS:
+        raise RangeInvalid(f"the range has more than {MAX_BUCKETS} buckets; use a wider one")

@@ -1,0 +1,149 @@
+"""The journal's file: SQLite in WAL mode, where a commit returns after its fsync.
+
+Blocking; one writer at a time and one reader at a time, each on a connection of its own, so that a
+long read never holds a commit up.
+"""
+
+import fcntl
+import os
+import sqlite3
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.usage.errors import JournalInUse, JournalUnavailable
+
+_PRIVATE = 0o600
+_PRAGMAS = ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (journal_id TEXT NOT NULL, discarded_through INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS segments (position INTEGER PRIMARY KEY, records TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS probe (padding BLOB NOT NULL);
+"""
+_APPEND = "INSERT INTO segments (position, records) VALUES (?, ?)"
+_READ = """
+SELECT max(position), count(*), '[' || group_concat(records) || ']'
+FROM (SELECT position, records FROM segments WHERE position > ? ORDER BY position LIMIT ?)
+"""
+_HELD = "SELECT coalesce(sum(length(records)), 0) FROM segments WHERE position <= ?"
+_LAST = (
+    "SELECT max(coalesce(max(position), 0), (SELECT discarded_through FROM journal)) FROM segments"
+)
+
+
+class Segments(NamedTuple):
+    """Consecutive segments of a journal as one JSON array of records."""
+
+    through: int
+    """The position of the last of them."""
+
+    length: int
+    records: str
+
+
+class SegmentFile:
+    """Append-only segments of usage records, each durable when `append` returns.
+
+    A segment is what one flush wrote: JSON arrays joined by commas. Positions only grow, also over
+    restarts and discards: the ledger remembers the last one it has taken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = -1
+        self._position = 0
+        self.journal_id = ""
+
+    def open(self) -> None:
+        """Lock the file, create what is missing, and find the last position.
+
+        Raises:
+            JournalInUse: another process (or journal object) holds it.
+            JournalUnavailable: it cannot be opened.
+        """
+        try:
+            self._take_lock()
+            self._writer = self._connect()
+            self._reader = self._connect()
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            self._drop_lock()
+            raise JournalUnavailable(f"{self._path}: {error}") from error
+        self._append_cursor = self._writer.cursor()
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        self._reader.close()
+        self._writer.close()
+        self._drop_lock()
+
+    def append(self, records: str) -> None:
+        """Write one segment and return when it is on disk.
+
+        Cost: one statement in autocommit, so the GIL is given up once, around write and fsync.
+        """
+        position = self._position + 1
+        self._append_cursor.execute(_APPEND, (position, records))
+        self._position = position
+
+    def probe(self, size_bytes: int) -> None:
+        """Find out whether a segment of this size could be written, and leave nothing behind."""
+        self._writer.execute("INSERT INTO probe (padding) VALUES (zeroblob(?))", (size_bytes,))
+        self._writer.execute("DELETE FROM probe")
+
+    def read(self, after: int, limit: int) -> Segments | None:
+        """Return up to `limit` segments past a position, joined inside SQLite; None at the end."""
+        through, length, records = self._reader.execute(_READ, (after, limit)).fetchone()
+        return None if through is None else Segments(through, length, records)
+
+    def discard(self, through: int) -> int:
+        """Drop the segments up to a position and return how many characters they held."""
+        (freed,) = self._writer.execute(_HELD, (through,)).fetchone()
+        with self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute(
+                "UPDATE journal SET discarded_through = max(discarded_through, ?)", (through,)
+            )
+            self._writer.execute("DELETE FROM segments WHERE position <= ?", (through,))
+        return int(freed)
+
+    def held(self) -> int:
+        """Return how many characters the segments hold."""
+        (held,) = self._writer.execute(_HELD, (self._position,)).fetchone()
+        return int(held)
+
+    def _prepare(self) -> None:
+        self._writer.executescript(_SCHEMA)
+        self._writer.execute(
+            "INSERT INTO journal SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM journal)",
+            (uuid.uuid4().hex,),
+        )
+        (self.journal_id,) = self._writer.execute("SELECT journal_id FROM journal").fetchone()
+        (self._position,) = self._writer.execute(_LAST).fetchone()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+    def _take_lock(self) -> None:
+        """Lock a file beside the journal.
+
+        Threat: two processes that append to one journal would reuse positions, and the ledger
+        would skip what it thinks it has. (Not the database file itself: closing any descriptor of
+        it would drop SQLite's own locks.)
+        """
+        self._path.touch(mode=_PRIVATE)
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+        self._lock = os.open(self._path.with_name(self._path.name + ".lock"), flags, _PRIVATE)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._drop_lock()
+            raise JournalInUse(str(self._path)) from None
+
+    def _drop_lock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1

@@ -1,0 +1,139 @@
+"""Deliver what the journal holds to the ledger, in the background and on demand."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.coalescer import Coalescer
+from gateway.usage.errors import UsageError
+from gateway.usage.journal import Journal
+from gateway.usage.ledger import Ledger
+from gateway.usage.periods import wall_clock_us
+
+_SEGMENTS_PER_TRIP = 128
+_MAX_WAITING = 100_000
+_MAX_PAUSE_SECONDS = 30.0
+_MAX_DOUBLINGS = 10
+
+logger = logging.getLogger(__name__)
+
+
+class Shipper:
+    """Move segments from one journal to the ledger, each exactly once.
+
+    The position in the ledger moves in the transaction that takes the records, and the ledger
+    ignores ids it has: a crash at any point repeats work and never a record. Whoever calls `ship`
+    during a trip shares the next one.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        interval_seconds: float,
+        now_us: Callable[[], int] = wall_clock_us,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Build a shipper that `start` starts.
+
+        Args:
+            journal: open, and delivered by nobody else.
+            ledger: where the records go.
+            interval_seconds: pause between two deliveries in the background.
+            now_us: wall clock in microseconds since the epoch.
+            pause: waits for so many seconds.
+        """
+        self._journal = journal
+        self._ledger = ledger
+        self._interval_seconds = interval_seconds
+        self._now_us = now_us
+        self._pause = pause
+        self._trips = Coalescer[None, None](
+            self._depart, max_batch=_MAX_WAITING, max_waiting=_MAX_WAITING
+        )
+        self._position = 0
+        self._discarded = 0
+        self._complete_through_us = 0
+        self._task: asyncio.Task[None] | None = None
+        self.failures = 0
+        """Deliveries in the background that failed since the start."""
+
+    async def start(self) -> None:
+        """Join the ledger, deliver what an earlier run left, and go on in the background.
+
+        Call it before the first record: the ledger says which moments are promised already.
+
+        Raises:
+            LedgerUnavailable: the database did not answer.
+            JournalUnavailable: the journal cannot be read.
+        """
+        state = await self._ledger.join(self._journal.journal_id, now_us=self._now_us())
+        self._position = state.position
+        self._complete_through_us = state.complete_through_us
+        self._journal.keep_after(state.floor_us)
+        await self.ship()
+        self._task = asyncio.create_task(self._keep_shipping())
+
+    async def ship(self) -> None:
+        """Deliver everything that was recorded before this call.
+
+        Raises:
+            LedgerUnavailable: the database did not take it; it stays in the journal.
+            JournalUnavailable: the journal cannot be read.
+        """
+        await self._trips.submit(None)
+
+    async def close(self) -> None:
+        """Deliver the rest and leave; what cannot be delivered waits for the next start."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        try:
+            await self.ship()
+            await self._ledger.leave(self._journal.journal_id)
+        except UsageError as error:
+            logger.warning("usage stays in the journal until the next start: %s", error)
+
+    async def _keep_shipping(self) -> None:
+        failed_in_a_row = 0
+        while True:
+            doublings = min(failed_in_a_row, _MAX_DOUBLINGS)
+            await self._pause(min(self._interval_seconds * 2**doublings, _MAX_PAUSE_SECONDS))
+            self._journal.probe()
+            try:
+                await self.ship()
+                failed_in_a_row = 0
+            except UsageError as error:
+                failed_in_a_row += 1
+                self.failures += 1
+                logger.warning("usage waits in the journal: %s", error)
+
+    def _depart(self, waiters: list[None]) -> "asyncio.Future[Sequence[None]]":
+        return asyncio.get_running_loop().create_task(self._deliver(waiters))
+
+    async def _deliver(self, waiters: list[None]) -> Sequence[None]:
+        """Read the watermark first and the journal after it, so that it promises what was read."""
+        mark_us = self._journal.watermark()
+        is_behind = True
+        while is_behind:
+            segments = await self._journal.read(self._position, _SEGMENTS_PER_TRIP)
+            is_behind = segments is not None and segments.length == _SEGMENTS_PER_TRIP
+            position = self._position if segments is None else segments.through
+            complete_through_us = self._complete_through_us if is_behind else mark_us
+            await self._ledger.take(
+                self._journal.journal_id,
+                segments,
+                position=position,
+                complete_through_us=complete_through_us,
+            )
+            self._position = position
+            self._complete_through_us = complete_through_us
+        if self._discarded < self._position:
+            await self._journal.discard(self._position)
+            self._discarded = self._position
+        return waiters

@@ -1,0 +1,64 @@
+"""`tollgate usage`: read the bill."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from gateway.cli.console import Json, show_json, show_table
+from gateway.database import check_schema, create_engine
+from gateway.report_query import ReportWish, UsageDocument, read_wish, usage_document
+from gateway.settings import Settings, load_settings
+from gateway.usage.reports import Bucket, usage_report
+
+_COUNTS = ("requests", "rows", "units")
+
+
+def register(program: typer.Typer) -> None:
+    """Add the command."""
+    program.command("usage")(read_usage)
+
+
+def read_usage(
+    *,
+    start: Annotated[
+        str | None, typer.Option("--from", help="First moment: a date (UTC) or RFC 3339.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="First moment that is not counted.")
+    ] = None,
+    bucket: Annotated[Bucket, typer.Option(help="Parts of the range, in UTC.")] = "day",
+    group_by: Annotated[
+        str | None, typer.Option(help="Comma list of tenant, model and key.")
+    ] = None,
+    tenant_id: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read requests, rows and units of a half-open range; without one, of the current month.
+
+    A running server delivers what it served within about a second; `complete_through` says up to
+    which moment everything is counted.
+
+    Example: tollgate usage --from 2026-11-01 --to 2026-12-01 --group-by tenant,model
+    """
+    wish = ReportWish(start=start, end=end, bucket=bucket, group_by=group_by, tenant_id=tenant_id)
+    document = asyncio.run(_report(load_settings(), wish))
+    if as_json:
+        show_json(document.model_dump(mode="json", exclude_unset=True))
+        return
+    show_table(
+        [line.model_dump(mode="json") for line in document.data],
+        columns=("start", "end", *wish.group_names, *_COUNTS),
+    )
+    typer.echo(f"complete through {document.complete_through}")
+
+
+async def _report(settings: Settings, wish: ReportWish) -> UsageDocument:
+    query = read_wish(wish, now=datetime.now(UTC))
+    engine = create_engine(settings.resolved_database_url)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        await check_schema(engine)
+        return usage_document(query, await usage_report(engine, query))

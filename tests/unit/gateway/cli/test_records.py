@@ -1,0 +1,134 @@
+"""Plans, tenants and keys from the command line."""
+
+import pytest
+
+from tests.unit.gateway.cli.terminal import Terminal
+
+
+def test_first_admin_key_is_made_without_a_server(migrated: Terminal) -> None:
+    """A new installation gets its first credential from the command line."""
+    made = migrated.run(
+        "keys", "create", "platform", "--name", "admin", "--scopes", "all", "--json"
+    )
+    assert made.status == 0
+    assert made.document["api_key"].startswith("tg_live_")
+    assert "tenants:write" in made.document["scopes"]
+    listed = migrated.run("keys", "list", "platform", "--json").document["data"]
+    assert [key["key_id"] for key in listed] == [made.document["key_id"]]
+
+
+def test_customer_is_set_up_from_plan_to_key(migrated: Terminal) -> None:
+    """The three commands give what the HTTP operations give."""
+    plan = migrated.run(
+        "plans",
+        "create",
+        "--name",
+        "starter",
+        "--burst",
+        "5",
+        "--requests-per-second",
+        "2",
+        "--json",
+    ).document
+    tenant = migrated.run(
+        "tenants",
+        "create",
+        "--name",
+        "Acme",
+        "--plan",
+        plan["plan_id"],
+        "--models",
+        "double",
+        "--json",
+    ).document
+    assert (tenant["models"], tenant["status"]) == (["double"], "active")
+    key = migrated.run(
+        "keys", "create", tenant["tenant_id"], "--name", "production", "--test", "--json"
+    ).document
+    assert key["api_key"].startswith("tg_test_")
+    shown = migrated.run("keys", "show", tenant["tenant_id"], key["key_id"])
+    assert key["api_key"] not in shown.out
+
+
+def test_tables_are_for_people(migrated: Terminal) -> None:
+    """Without --json a list is a table with a heading."""
+    migrated.run("plans", "create", "--name", "the name of a plan")
+    lines = migrated.run("plans", "list").out.splitlines()
+    assert lines[0].split() == [
+        "PLAN_ID",
+        "REQUESTS_PER_SECOND",
+        "BURST",
+        "UNITS_PER_MONTH",
+        "MAX_IN_FLIGHT",
+        "NAME",
+    ]
+    assert lines[1].endswith("the name of a plan")
+
+
+def test_report_of_nothing_is_empty(migrated: Terminal) -> None:
+    """The bill can be read before anything was sold."""
+    report = migrated.run("usage", "--group-by", "tenant,model", "--json")
+    assert report.status == 0
+    assert report.document["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("tenants", "show", "ten_unknown"), "no such tenant"),
+        (("keys", "create", "platform", "--name", "x", "--scopes", "fly"), "scopes: must be some"),
+        (("keys", "create", "platform", "--name", "x", "--expires-at", "soon"), "must be a date"),
+        (("plans", "create", "--name", "x", "--burst", "5"), "needs requests_per_second"),
+        (("tenants", "update", "platform"), "name at least one"),
+        (("usage", "--from", "2026-11-02", "--to", "2026-11-01"), ""),
+        (("usage", "--group-by", "colour"), "group_by must be"),
+    ],
+)
+def test_refusal_is_one_line_and_exit_1(
+    migrated: Terminal, arguments: tuple[str, ...], reason: str
+) -> None:
+    """What a user did wrong is said in one line, never as a traceback."""
+    refused = migrated.run(*arguments)
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err.startswith("tollgate: ")
+    assert refused.err.count("\n") == 1
+    assert reason in refused.err
+
+
+@pytest.mark.parametrize("arguments", [("plans", "create"), ("no-such-command",), ("usage", "-x")])
+def test_wrong_call_is_exit_2(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    """A command that was called wrongly says how to call it."""
+    refused = terminal.run(*arguments)
+    assert refused.status == 2
+    assert "Traceback" not in refused.err
+
+
+def test_database_that_was_never_made_names_the_command(terminal: Terminal) -> None:
+    """The remedy stands in the message."""
+    refused = terminal.run("plans", "list")
+    assert refused.status == 1
+    assert "tollgate migrate" in refused.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        ("serve",),
+        ("demo",),
+        ("migrate",),
+        ("check",),
+        ("usage",),
+        ("models", "list"),
+        ("plans", "create"),
+        ("tenants", "update"),
+        ("keys", "create"),
+        ("keys", "rotate"),
+        ("keys", "revoke"),
+    ],
+)
+def test_help_is_there(terminal: Terminal, command: tuple[str, ...]) -> None:
+    """Every command explains itself, and knows --json."""
+    shown = terminal.run(*command, "--help")
+    assert shown.status == 0
+    assert not command or "--json" in shown.out

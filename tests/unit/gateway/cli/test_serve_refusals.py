@@ -1,0 +1,53 @@
+"""A server that would break a promise does not start, and says why in one line."""
+
+import socket
+
+import pytest
+
+from gateway.cli.server import check_servable, listen
+from gateway.errors import StartRefused
+from gateway.settings import Settings
+from tests.unit.gateway.cli.terminal import Terminal
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_permission(host: str) -> None:
+    """Nobody but this machine hears what is said there."""
+    check_servable(Settings(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "tollgate.example"])  # noqa: S104
+def test_beyond_loopback_needs_a_word(host: str) -> None:
+    """Keys do not travel in the clear by accident."""
+    with pytest.raises(StartRefused, match="TLS"):
+        check_servable(Settings(host=host))
+    check_servable(Settings(host=host, allow_plaintext=True))
+
+
+def test_several_workers_are_refused() -> None:
+    """Each would grant the whole limit."""
+    with pytest.raises(StartRefused, match="each grant the whole limit"):
+        check_servable(Settings(workers=2))
+
+
+def test_redis_is_refused_for_now() -> None:
+    """A setting that would do nothing is not taken in silence."""
+    with pytest.raises(StartRefused, match="not built in this version"):
+        check_servable(Settings(redis_url="redis://localhost"))
+
+
+def test_taken_port_is_named() -> None:
+    """The message says which port and how to choose another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartRefused, match=f"port {port}.*--port"):
+            listen(Settings(port=port))
+
+
+def test_refused_start_is_one_line(terminal: Terminal) -> None:
+    """Whatever layer refuses, the user reads one line."""
+    for arguments in (("serve", "--workers", "2"), ("serve", "--port", "0")):
+        refused = terminal.run(*arguments)
+        assert refused.status == 1
+        assert refused.err.startswith("tollgate: ")
+        assert refused.err.count("\n") == 1, refused.err

@@ -1,0 +1,28 @@
+"""The app that these tests talk to."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.migrate import bring_up_to_date
+from gateway.settings import Settings
+from tests.unit.gateway.routes.control_plane import ControlPlane, open_control_plane
+from tests.unit.gateway.routes.doubling import write_doubling_model
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a server with a data folder and two tiny models of its own."""
+    models = tmp_path / "models"
+    for name in ("double", "secret-sauce"):
+        write_doubling_model(models / name)
+    return Settings(data_dir=tmp_path / "var", model_repository=models)
+
+
+@pytest.fixture
+async def plane(settings: Settings) -> AsyncIterator[ControlPlane]:
+    """The running app with an admin and two customers."""
+    await bring_up_to_date(settings)
+    async with open_control_plane(settings) as control_plane:
+        yield control_plane

@@ -1,0 +1,215 @@
+"""One walk over every operation: who is let in, and who is told what.
+
+The walk is over the OpenAPI document, so an operation without a row here fails.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from auth.scopes import (
+    ALL_SCOPES,
+    KEYS_READ,
+    KEYS_WRITE,
+    MODELS_READ,
+    PLANS_WRITE,
+    PLATFORM_SCOPES,
+    PREDICT,
+    TENANTS_READ,
+    TENANTS_WRITE,
+    USAGE_READ,
+    USAGE_READ_ALL,
+)
+from auth.tenants import PLATFORM_TENANT_ID
+from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
+
+PUBLIC = {"getLiveness", "getReadiness"}
+_KEYS = "/v1/tenants/{tenant_id}/keys"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How an operation is called and which scopes open it."""
+
+    method: str
+    path: str
+    scopes: frozenset[str]
+    body: Any = None
+    is_of_a_tenant: bool = False
+
+
+OPERATIONS = {
+    "listModels": Operation("GET", "/v1/models", frozenset({PREDICT, MODELS_READ})),
+    "getModel": Operation("GET", "/v1/models/double", frozenset({PREDICT, MODELS_READ})),
+    "getModelMetadata": Operation(
+        "GET", "/v1/models/double/metadata", frozenset({PREDICT, MODELS_READ})
+    ),
+    "getModelVersion": Operation(
+        "GET", "/v1/models/double/versions/1", frozenset({PREDICT, MODELS_READ})
+    ),
+    "getModelVersionMetadata": Operation(
+        "GET", "/v1/models/double/versions/1/metadata", frozenset({PREDICT, MODELS_READ})
+    ),
+    "getUsage": Operation("GET", "/v1/usage", frozenset({USAGE_READ, USAGE_READ_ALL})),
+    "createPlan": Operation("POST", "/v1/plans", frozenset({PLANS_WRITE}), {"name": "x"}),
+    "listPlans": Operation("GET", "/v1/plans", frozenset({TENANTS_READ, PLANS_WRITE})),
+    "getPlan": Operation("GET", "/v1/plans/plan_0", frozenset({TENANTS_READ, PLANS_WRITE})),
+    "createTenant": Operation(
+        "POST",
+        "/v1/tenants",
+        frozenset({TENANTS_WRITE}),
+        {"name": "x", "plan_id": "plan_0", "models": ["*"]},
+    ),
+    "listTenants": Operation("GET", "/v1/tenants", frozenset({TENANTS_READ})),
+    "getTenant": Operation("GET", "/v1/tenants/{tenant_id}", frozenset({TENANTS_READ})),
+    "changeTenant": Operation(
+        "PATCH", "/v1/tenants/{tenant_id}", frozenset({TENANTS_WRITE}), {"status": "suspended"}
+    ),
+    "createKey": Operation(
+        "POST",
+        _KEYS,
+        frozenset({KEYS_WRITE}),
+        {"name": "x", "scopes": ["predict"]},
+        is_of_a_tenant=True,
+    ),
+    "listKeys": Operation("GET", _KEYS, frozenset({KEYS_READ}), is_of_a_tenant=True),
+    "getKey": Operation("GET", _KEYS + "/{key_id}", frozenset({KEYS_READ}), is_of_a_tenant=True),
+    "revokeKey": Operation(
+        "DELETE", _KEYS + "/{key_id}", frozenset({KEYS_WRITE}), is_of_a_tenant=True
+    ),
+    "rotateKey": Operation(
+        "POST",
+        _KEYS + "/{key_id}/rotate",
+        frozenset({KEYS_WRITE}),
+        {"overlap_seconds": 0},
+        is_of_a_tenant=True,
+    ),
+}
+OF_A_TENANT = sorted(name for name, operation in OPERATIONS.items() if operation.is_of_a_tenant)
+
+per_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
+per_tenant_operation = pytest.mark.parametrize("name", OF_A_TENANT)
+
+
+async def _documented(plane: ControlPlane) -> dict[str, tuple[str, str, dict[str, Any]]]:
+    document = (await plane.client.get("/openapi.json")).json()
+    return {
+        operation["operationId"]: (method.upper(), path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if not operation["operationId"].startswith("predict_")
+    }
+
+
+def _path(operation: Operation, target: Caller) -> str:
+    return operation.path.format(tenant_id=target.tenant_id, key_id=target.key_id)
+
+
+async def test_every_operation_has_a_row(plane: ControlPlane) -> None:
+    """A new operation is either public by name, or walked."""
+    documented = await _documented(plane)
+    assert set(documented) == PUBLIC | set(OPERATIONS)
+    for name, operation in OPERATIONS.items():
+        method, path, _ = documented[name]
+        assert method == operation.method
+        assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), operation.path), name
+
+
+async def test_every_operation_documents_its_problems(plane: ControlPlane) -> None:
+    """The document tells of 401 and 403, and how to authenticate."""
+    for name, (_, _, operation) in (await _documented(plane)).items():
+        if name in PUBLIC:
+            assert "security" not in operation, name
+            continue
+        assert {"401", "403"} <= set(operation["responses"]), name
+        assert operation["security"] == [{"HTTPBearer": []}, {"APIKeyHeader": []}], name
+
+
+@per_operation
+async def test_nobody_is_told_anything_without_a_credential(plane: ControlPlane, name: str) -> None:
+    """Missing and wrong credentials get the same 401, even before a broken body."""
+    operation = OPERATIONS[name]
+    path = _path(operation, plane.customer)
+    wrong = {"Authorization": "Bearer " + plane.admin.api_key[:-1] + "?"}
+    answers = [
+        await plane.client.request(operation.method, path),
+        await plane.client.request(operation.method, path, content=b"{broken"),
+        await plane.client.request(operation.method, path, headers=wrong),
+    ]
+    bodies = [answer.json() for answer in answers]
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
+    assert {body.pop("request_id") for body in bodies} == {
+        answer.headers["x-request-id"] for answer in answers
+    }
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert all(answer.headers["www-authenticate"].startswith("Bearer") for answer in answers)
+
+
+@per_operation
+async def test_every_other_scope_is_not_enough(plane: ControlPlane, name: str) -> None:
+    """A key with all scopes but those of the operation gets 403, even before a broken body."""
+    operation = OPERATIONS[name]
+    caller = await plane.caller(PLATFORM_TENANT_ID, *(ALL_SCOPES - operation.scopes))
+    answer = await caller.call(
+        operation.method, _path(operation, plane.customer), content=b"{broken"
+    )
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "scope_missing"
+
+
+@per_operation
+async def test_each_scope_of_the_operation_is_enough(plane: ControlPlane, name: str) -> None:
+    """Whoever holds one of the scopes is past the gate."""
+    operation = OPERATIONS[name]
+    for scope in sorted(operation.scopes):
+        owner = PLATFORM_TENANT_ID if scope in PLATFORM_SCOPES else plane.customer.tenant_id
+        caller = await plane.caller(owner, scope)
+        answer = await caller.call(
+            operation.method, _path(operation, plane.customer), json=operation.body
+        )
+        assert answer.status_code in (200, 201, 204, 404) or (
+            answer.json()["code"] == "scope_not_grantable"
+        ), answer.text
+
+
+@per_tenant_operation
+async def test_another_tenant_is_as_if_it_were_not(plane: ControlPlane, name: str) -> None:
+    """A real tenant of somebody else and one that never was get the same 404, byte for byte."""
+    operation = OPERATIONS[name]
+    unknown = Caller(plane.client, "ten_0000000000000000", "0000000000000000", "")
+    answers = [
+        await plane.stranger.call(operation.method, _path(operation, target), json=operation.body)
+        for target in (plane.customer, plane.admin, unknown)
+    ]
+    bodies = [{**answer.json(), "request_id": ""} for answer in answers]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert bodies[0] == bodies[1] == bodies[2]
+
+
+@per_tenant_operation
+async def test_another_tenants_key_is_as_if_it_were_not(plane: ControlPlane, name: str) -> None:
+    """One's own tenant with somebody else's key id is the same 404 as an unknown key id."""
+    operation = OPERATIONS[name]
+    if "{key_id}" not in operation.path:
+        return
+    own = plane.stranger.tenant_id
+    answers = [
+        await plane.stranger.call(
+            operation.method,
+            operation.path.format(tenant_id=own, key_id=key_id),
+            json=operation.body,
+        )
+        for key_id in (plane.customer.key_id, "0000000000000000")
+    ]
+    bodies = [{**answer.json(), "request_id": ""} for answer in answers]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert bodies[0] == bodies[1]
+    assert (await plane.customer.get("/v1/models")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz/live", "/healthz/ready"])
+async def test_public_operations_need_no_credential(plane: ControlPlane, path: str) -> None:
+    """Health is asked by machines without keys."""
+    assert (await plane.client.get(path)).status_code == 200

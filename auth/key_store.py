@@ -5,10 +5,11 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from auth.api_keys import ParsedKey, digest, mint
 from auth.catalogue import Catalogue
+from auth.changes import READ_ONLY
 from auth.errors import InvalidChange, KeyNotFound
 from auth.rows import api_key_from
 from auth.rules import (
@@ -185,6 +186,13 @@ async def _key_in(connection: AsyncConnection, tenant_id: str, key_id: str) -> A
 async def _plan_of(connection: AsyncConnection, tenant_id: str) -> Plan | None:
     tenant = await tenant_in(connection, tenant_id)
     return None if tenant.plan_id is None else await plan_in(connection, tenant.plan_id)
+
+
+async def has_keys(engine: AsyncEngine) -> bool:
+    """Say whether any key was ever issued; then the pepper that it needs must not be made anew."""
+    async with engine.execution_options(**READ_ONLY).connect() as connection:
+        found = await connection.execute(select(api_keys.c.key_id).limit(1))
+        return found.first() is not None
 
 
 def _check_alive(key: ApiKey, *, now: datetime) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth import errors as auth
 from gateway import errors as edge
 from gateway.limits import errors as limits
+from gateway.limits.headers import limit_headers
 from gateway.usage import errors as usage
 from inference import errors as inference
 
@@ -103,6 +104,7 @@ TABLE: tuple[Row, ...] = (
     Row(limits.QuotaExceeded, 429, "quota_exceeded", "The quota is used up", _QUOTA_EXCEEDED),
     Row(limits.TooManyInFlight, 429, "too_many_in_flight", "Too many requests at once"),
     Row(usage.JournalUnavailable, 503, "journal_unavailable", "Usage cannot be recorded now"),
+    Row(usage.LedgerUnavailable, 503, "ledger_unavailable", "The bill cannot be read now"),
     Row(usage.RangeInvalid, 422, "invalid_range", "The time range is invalid"),
     Row(SQLAlchemyError, 503, "database_unavailable", "The records cannot be reached now"),
 )
@@ -191,16 +193,12 @@ def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
     if isinstance(error, edge.MethodNotAllowed):
         return [(b"allow", error.allowed.encode())]
     if isinstance(error, limits.LimitError):
-        return limits_headers(error)
+        retry_after = (b"retry-after", b"%d" % error.retry_after_seconds)
+        return [retry_after, *limit_headers(error.policy, error.standing)]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = getattr(error, "retry_after_seconds", _DEFAULT_RETRY_SECONDS)
         return [(b"retry-after", b"%d" % max(1, int(seconds)))]
     return []
-
-
-def limits_headers(error: limits.LimitError) -> list[tuple[bytes, bytes]]:
-    """List what a caller who was refused by a limit needs to come back at the right time."""
-    return [(b"retry-after", b"%d" % error.retry_after_seconds)]
 
 
 def _field_errors(error: BaseException) -> Sequence[dict[str, object]]:

@@ -1,6 +1,8 @@
 """Put the `tollgate` command together, and turn every foreseen failure into one line."""
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
@@ -52,13 +54,14 @@ def build_program() -> typer.Typer:
     return program
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; exit 0 when it is done, 1 when it cannot be, 2 when called wrongly."""
     try:
-        build_program()()
+        build_program()(arguments, prog_name="tollgate")
     except USER_ERRORS as error:
         typer.echo(f"tollgate: {one_line(error)}", err=True)
         sys.exit(1)
+    sys.exit(0)
 
 
 def one_line(error: BaseException) -> str:

@@ -22,7 +22,6 @@ from gateway.errors import (
     ModelNameInvalid,
     RequestInvalid,
 )
-from gateway.limits.errors import LimitError
 from gateway.limits.headers import limit_headers
 from gateway.problems import log_problem, problem_headers, problem_of
 
@@ -185,7 +184,5 @@ async def _send_problem(send: Send, error: Exception, request_id: str) -> None:
     log_problem(error, problem, request_id)
     body = problem.body(request_id)
     headers = problem_headers(problem, request_id, body)
-    if isinstance(error, LimitError):
-        headers += limit_headers(error.policy, error.standing)
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -33,7 +33,7 @@ _PROBLEM_SCHEMA: Document = {
         "errors": {"type": "array", "maxItems": 10, "items": {"type": "object"}},
     },
 }
-_SECURITY = [{"HTTPBearer": []}, {"APIKeyHeader": []}]
+_SECURITY: list[Document] = [{"HTTPBearer": []}, {"APIKeyHeader": []}]
 
 
 def install_openapi(app: FastAPI) -> None:

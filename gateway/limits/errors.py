@@ -6,7 +6,7 @@ LimitError
 └── TooManyInFlight     the tenant has as many requests in flight as its plan allows
 """
 
-from gateway.limits.policy import Standing
+from gateway.limits.policy import Policy, Standing
 
 
 class LimitError(Exception):
@@ -14,14 +14,16 @@ class LimitError(Exception):
 
     Attributes:
         retry_after_seconds: at least 1; an earlier call meets the same refusal.
-        standing: where the caller stands, for `limit_headers`.
+        policy: the limits that applied, and
+        standing: where the caller stands, both for `limit_headers`.
         policy_name: the limit that binds: ``burst``, ``month`` or ``in-flight``.
     """
 
     policy_name = ""
 
-    def __init__(self, *, retry_after_seconds: int, standing: Standing) -> None:
+    def __init__(self, *, policy: Policy, retry_after_seconds: int, standing: Standing) -> None:
         super().__init__(f"{self.policy_name}: retry after {retry_after_seconds} s")
+        self.policy = policy
         self.retry_after_seconds = retry_after_seconds
         self.standing = standing
 

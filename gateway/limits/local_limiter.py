@@ -113,8 +113,7 @@ class LocalLimiter:
         if cap is not None and len(tenant.leases) >= cap and not _has_place(tenant, cap, now_us):
             refusals.append((_IN_FLIGHT_RETRY_SECONDS, TooManyInFlight))
         if refusals:
-            standing = _standing(policy, ahead_us, used, left_us)
-            raise _binding(refusals, standing)
+            raise _binding(refusals, policy, _standing(policy, ahead_us, used, left_us))
         meter.idle_at_us = slot_us = now_us + moved_us
         if charged:
             _charge(tenant, period, used + charged)
@@ -187,10 +186,12 @@ def _standing(policy: Policy, ahead_us: int, used: int, left_us: int) -> Standin
     return Standing(max(0, burst), -(-ahead_us // _SECOND_US), month, -(-left_us // _SECOND_US))
 
 
-def _binding(refusals: list[tuple[int, type[LimitError]]], standing: Standing) -> LimitError:
+def _binding(
+    refusals: list[tuple[int, type[LimitError]]], policy: Policy, standing: Standing
+) -> LimitError:
     """Return the refusal that binds longest: an earlier retry would meet it."""
     seconds, refusal = max(refusals, key=lambda entry: entry[0])
-    return refusal(retry_after_seconds=seconds, standing=standing)
+    return refusal(policy=policy, retry_after_seconds=seconds, standing=standing)
 
 
 def _has_place(tenant: _Tenant, cap: int, now_us: int) -> bool:

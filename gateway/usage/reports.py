@@ -157,7 +157,7 @@ def _total(column: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def _row(query: UsageQuery, found: Row[Any]) -> UsageRow:
-    bucket, requests, rows, units, *keys = found
+    bucket, requests, rows, units, *keys = tuple(found)
     if query.bucket == "month":
         start_us, end_us = period_bounds_us(bucket)
     else:

@@ -1,0 +1,209 @@
+"""Open everything a server holds, once, and hand it out as one typed value."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from auth.authenticator import Authenticator
+from auth.generation import Generation
+from auth.key_store import has_keys
+from auth.keyset import Keyset
+from auth.peppers import load_pepper
+from auth.store import Store
+from gateway.background import keep_fresh
+from gateway.database import check_schema, create_engine
+from gateway.dataplane.prediction import PredictionPath
+from gateway.errors import StartRefused
+from gateway.limits.local_limiter import LocalLimiter
+from gateway.settings import Settings
+from gateway.usage.journal import Journal
+from gateway.usage.ledger import Ledger
+from gateway.usage.periods import period_of, wall_clock_us
+from gateway.usage.reports import month_units
+from gateway.usage.shipper import Shipper
+from inference.predictor import Predictor
+from inference.registry import Registry
+from inference.settings import InferenceSettings
+
+WORKER = "worker-0"
+_PRIVATE = 0o700
+_LEASE_SLACK_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes and the data plane work with; lives as long as the server."""
+
+    settings: Settings
+    engine: AsyncEngine
+    store: Store
+    keyset: Keyset
+    authenticator: Authenticator
+    registry: Registry
+    predictor: Predictor
+    limiter: LocalLimiter
+    journal: Journal
+    shipper: Shipper
+    prediction: PredictionPath
+
+    def not_ready_reasons(self) -> list[str]:
+        """Say why this server should get no predictions now; empty when it should."""
+        reasons = [
+            f"model {status.name} version {status.version} did not load"
+            for status in self.registry.statuses()
+            if not status.is_ready
+        ]
+        if not self.registry.models():
+            reasons.append("no model is loaded")
+        if not self.journal.is_writable:
+            reasons.append("the usage journal cannot be written")
+        return reasons
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the records alone, as the command line needs them; the schema must be current.
+
+    Raises:
+        StartRefused: the data folder or the pepper is not usable.
+        SchemaMismatch: the database is older or newer than this program.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        _, store, _, _ = await _open_records(settings, stack)
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open the records, the models, the limits and the bill, in this order; close them reversed.
+
+    Usage that an earlier run left in the journal is delivered before the quotas are read, so that
+    a restart gives nothing back.
+
+    Raises:
+        StartRefused: the settings or the data folder are not usable; the message says what to do.
+        SchemaMismatch: the database is older or newer than this program.
+        JournalInUse: another server works in this data folder.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        engine, store, keyset, authenticator = await _open_records(settings, stack)
+        registry, predictor = await _open_models(settings, stack)
+        journal, shipper = await _open_bill(settings, engine, stack)
+        limiter = LocalLimiter(
+            monotonic_ns=time.monotonic_ns,
+            wall_ns=time.time_ns,
+            lease_seconds=settings.request_timeout_seconds + _LEASE_SLACK_SECONDS,
+        )
+        await _restore_quotas(limiter, engine)
+        await keyset.refresh()
+        services = Services(
+            settings=settings,
+            engine=engine,
+            store=store,
+            keyset=keyset,
+            authenticator=authenticator,
+            registry=registry,
+            predictor=predictor,
+            limiter=limiter,
+            journal=journal,
+            shipper=shipper,
+            prediction=PredictionPath(
+                keyset=keyset,
+                authenticator=authenticator,
+                registry=registry,
+                predictor=predictor,
+                limiter=limiter,
+                journal=journal,
+                loop_time=asyncio.get_running_loop().time,
+            ),
+        )
+        await stack.enter_async_context(keep_fresh(keyset, authenticator, store))
+        yield services
+
+
+async def _open_records(
+    settings: Settings, stack: contextlib.AsyncExitStack
+) -> tuple[AsyncEngine, Store, Keyset, Authenticator]:
+    prepare_data_dir(settings.data_dir)
+    engine = create_engine(settings.resolved_database_url)
+    stack.push_async_callback(engine.dispose)
+    await check_schema(engine)
+    generation = Generation(settings.data_dir / "generation")
+    stack.callback(generation.close)
+    pepper = load_pepper(
+        settings.key_pepper,
+        settings.data_dir / "key_pepper",
+        may_create=not await has_keys(engine),
+    )
+    store = Store(engine, pepper=pepper, generation=generation, now=lambda: datetime.now(UTC))
+    keyset = Keyset(engine, generation=generation)
+    return engine, store, keyset, Authenticator(keyset, pepper=pepper, now=time.time)
+
+
+async def _open_models(
+    settings: Settings, stack: contextlib.AsyncExitStack
+) -> tuple[Registry, Predictor]:
+    """Load and warm every model; one that does not load is told by readiness, not by a crash."""
+    inference = InferenceSettings(
+        intra_op_threads=settings.intra_op_threads, concurrent_runs=settings.concurrent_runs
+    )
+    if not settings.model_repository.is_dir():
+        raise StartRefused(
+            f"there is no model repository at {settings.model_repository}: "
+            "set TOLLGATE_MODEL_REPOSITORY"
+        )
+    registry = await asyncio.to_thread(Registry.load, settings.model_repository, inference)
+    for status in registry.statuses():
+        if not status.is_ready:
+            logger.error("model %s/%s: %s", status.name, status.version, status.reason)
+    executor = ThreadPoolExecutor(settings.concurrent_runs, thread_name_prefix="model")
+    stack.callback(executor.shutdown)
+    predictor = Predictor(registry, executor)
+    stack.callback(predictor.close)
+    return registry, predictor
+
+
+async def _open_bill(
+    settings: Settings, engine: AsyncEngine, stack: contextlib.AsyncExitStack
+) -> tuple[Journal, Shipper]:
+    folder = settings.data_dir / "journals"
+    folder.mkdir(mode=_PRIVATE, exist_ok=True)
+    journal = Journal(folder / f"{WORKER}.db", max_bytes=settings.journal_max_bytes)
+    await journal.open()
+    stack.push_async_callback(journal.close)
+    shipper = Shipper(journal, Ledger(engine), interval_seconds=settings.ship_interval_seconds)
+    await shipper.start()
+    stack.push_async_callback(shipper.close)
+    return journal, shipper
+
+
+async def _restore_quotas(limiter: LocalLimiter, engine: AsyncEngine) -> None:
+    """Count what each tenant has used this month, so that a restart gives nothing back."""
+    period = period_of(wall_clock_us())
+    for tenant_id, units in (await month_units(engine, period)).items():
+        limiter.load_quota(tenant_id, period, units)
+
+
+def prepare_data_dir(path: Path) -> None:
+    """Make the data folder, readable by its owner only.
+
+    Raises:
+        StartRefused: it cannot be made or written.
+    """
+    try:
+        path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartRefused(f"the data folder {path} cannot be made: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StartRefused(f"the data folder {path} cannot be written")

@@ -1,0 +1,148 @@
+"""Run the product as its users do: a `tollgate` process on loopback with a data folder of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer: status, headers in lower case, and the JSON body."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Server:
+    """A `tollgate demo` process that can be stopped, killed and started again on its data."""
+
+    data_dir: Path
+    port: int
+    settings: dict[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Name the server's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def demo(self) -> dict[str, Any]:
+        """Read what the demo wrote down for its user."""
+        document: dict[str, Any] = json.loads((self.data_dir / "demo.json").read_text())
+        return document
+
+    def start(self) -> None:
+        """Start the process and wait until it takes predictions."""
+        environment = os.environ | self.settings
+        environment |= {"TOLLGATE_PORT": str(self.port), "TOLLGATE_DATA_DIR": str(self.data_dir)}
+        with (self.data_dir / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.wrapper, sys.executable, "-m", "gateway.cli", "demo"],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait_until_ready()
+
+    def kill(self) -> None:
+        """End the process as a power cut would, with no chance to tidy up."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(STOP_SECONDS)
+
+    def stop(self) -> int:
+        """Ask the process to end and return its exit status."""
+        if self.process is None or self.process.poll() is not None:
+            return 0 if self.process is None else self.process.returncode
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def log(self) -> str:
+        """Read what the process wrote."""
+        return (self.data_dir / "server.log").read_text(errors="replace")
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str = "",
+        body: object = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """Send one request and return whatever comes back."""
+        data = _data(body)
+        request = urllib.request.Request(self.url + path, data, method=method)  # noqa: S310 - own
+        if key:
+            request.add_header("Authorization", f"Bearer {key}")
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - own
+                return _answer(response.status, dict(response.headers.items()), response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return _answer(error.code, dict(error.headers.items()), error.read())
+
+    def predict(self, key: str, body: object, *, model: str = "housing") -> Answer:
+        """Ask for a prediction."""
+        return self.call("POST", f"/v1/models/{model}:predict", key=key, body=body)
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process is not None and self.process.poll() is not None:
+                raise AssertionError(f"the server ended:\n{self.log()}")
+            if self._is_ready():
+                return
+            time.sleep(_POLL_SECONDS)
+        raise AssertionError(f"the server did not get ready:\n{self.log()}")
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.call("GET", "/healthz/ready").status == 200
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    """Find a TCP port that nobody uses."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _data(body: object) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    return json.dumps(body).encode()
+
+
+def _answer(status: int, headers: dict[str, str], content: bytes) -> Answer:
+    names = {name.lower(): value for name, value in headers.items()}
+    is_json = "json" in names.get("content-type", "")
+    return Answer(status, names, json.loads(content) if is_json and content else content)

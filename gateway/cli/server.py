@@ -105,7 +105,7 @@ def run_server(settings: Settings, listener: socket.socket, *, on_ready: OnReady
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    with listener, contextlib.suppress(KeyboardInterrupt):  # ended by Ctrl-C, and served to the end
+    with listener, contextlib.suppress(KeyboardInterrupt, SystemExit):  # how uvicorn ends
         uvicorn.Server(config).run(sockets=[listener])
     if app.failure is not None:
         raise app.failure
@@ -153,5 +153,6 @@ def _logging(level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "loggers": {"alembic": {"level": "WARNING"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
     }

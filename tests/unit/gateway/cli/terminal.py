@@ -1,5 +1,7 @@
-"""Run the command as a user does, in a process of its own."""
+"""Run the command: quickly in this process, or as users do in a process of its own."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -7,6 +9,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from gateway.cli import main
 
 ROOT = Path(__file__).parents[4]
 
@@ -32,11 +38,25 @@ class Terminal:
     settings: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> Finished:
-        """Run `tollgate` to its end."""
+        """Run `tollgate` in this process; what it does not foresee is raised here."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.settings.items():
+                patch.setenv(name, value)
+            with (
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+                pytest.raises(SystemExit) as exit_,
+            ):
+                main(arguments)
+        return Finished(int(exit_.value.code or 0), out.getvalue(), err.getvalue())
+
+    def run_apart(self, *arguments: str) -> Finished:
+        """Run `tollgate` in a process of its own, to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "gateway.cli", *arguments],
             cwd=ROOT,
-            env=os.environ | {"NO_COLOR": "1", "COLUMNS": "200"} | self.settings,
+            env=os.environ | self.settings,
             capture_output=True,
             text=True,
             timeout=60,

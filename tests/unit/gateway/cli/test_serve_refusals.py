@@ -47,7 +47,7 @@ def test_taken_port_is_named() -> None:
 def test_refused_start_is_one_line(terminal: Terminal) -> None:
     """Whatever layer refuses, the user reads one line."""
     for arguments in (("serve", "--workers", "2"), ("serve", "--port", "0")):
-        refused = terminal.run(*arguments)
+        refused = terminal.run_apart(*arguments)
         assert refused.status == 1
         assert refused.err.startswith("tollgate: ")
         assert refused.err.count("\n") == 1, refused.err

@@ -56,4 +56,4 @@ async def test_metadata_holds_an_example_that_can_be_sent(plane: ControlPlane) -
     assert metadata["inputs"][0]["datatype"] == "FP32"
     assert metadata["contract"]["features"] == ["amount"]
     answer = await plane.customer.post("/v1/models/double:predict", metadata["example"])
-    assert answer.json() == {"predictions": [42.0]}
+    assert answer.json() == {"predictions": [[42.0]]}

@@ -126,8 +126,8 @@ def model_metadata(registry: Registry, name: str, version: str | None = None) ->
 
 def example_body(model: ModelVersion) -> dict[str, Any] | None:
     """Make a body that `:predict` takes as it stands; None where no example is known."""
-    row = model.contract.example_row if model.example is None else model.example
-    return None if row is None else {"instances": [row]}
+    row = model.example
+    return None if row is None else {"instances": [row] * model.contract.fewest_rows}
 
 
 def usable_names(models: Sequence[ModelVersion], granted: frozenset[str] | None) -> list[str]:

@@ -74,11 +74,11 @@ def write_demo(path: Path, document: DemoDocument) -> None:
 
 
 def _first_example(models: list[ModelVersion]) -> tuple[str, dict[str, Any]]:
-    newest = {model.name: model for model in models}
-    for name, model in newest.items():
+    newest = {model.name: model for model in models}.values()
+    for model in sorted(newest, key=lambda model: not model.contract.is_named):  # named rows first
         example = example_body(model)
         if example is not None:
-            return name, example
+            return model.name, example
     raise StartRefused("the demo needs a model with an example; see `tollgate check`")
 
 

@@ -7,6 +7,7 @@ without its `Server` header, and without belief in forwarding headers.
 import contextlib
 import ipaddress
 import logging.config
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -64,7 +65,7 @@ def listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise StartRefused(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+            f"cannot listen on {settings.host} port {settings.port}: {_reason(error)}; "
             "choose another with --port or TOLLGATE_PORT"
         ) from None
 
@@ -72,6 +73,7 @@ def listen(settings: Settings) -> socket.socket:
 def url_of(listener: socket.socket) -> str:
     """Say under which URL the socket is reached."""
     host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to reach it
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -136,6 +138,10 @@ class ObservedStart:
             await self._app(scope, receive, observe)
         finally:
             self.failure = sys.exception()
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _is_loopback(host: str) -> bool:

@@ -27,7 +27,7 @@ def traced_server(tmp_path: Path) -> Iterator[Server]:
     strace = shutil.which("strace")
     assert strace, "strace is not installed"
     trace = str(tmp_path / "trace")
-    wrapper = (strace, "-f", "-y", "-s", "100000", "-e", TRACED, "-o", trace)
+    wrapper = (strace, "-D", "-f", "-y", "-s", "100000", "-e", TRACED, "-o", trace)
     running = Server(tmp_path, free_port(), wrapper=wrapper)
     running.start()
     yield running

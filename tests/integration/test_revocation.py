@@ -59,7 +59,7 @@ def test_key_revoked_on_the_command_line_fails_at_once(server: Server, caller: C
 def test_key_made_on_the_command_line_works_at_once(server: Server, caller: Caller) -> None:
     """The same in the other direction."""
     done = tollgate(
-        server, "keys", "create", caller.tenant_id, "--name", "cli", "--scope", "predict", "--json"
+        server, "keys", "create", caller.tenant_id, "--name", "cli", "--scopes", "predict", "--json"
     )
     assert done.returncode == 0, done.stderr
     assert status(server, json.loads(done.stdout)["api_key"]) == 200

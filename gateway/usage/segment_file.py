@@ -66,6 +66,7 @@ class SegmentFile:
             self._writer = self._connect()
             self._reader = self._connect()
             self._prepare()
+            _sync_folder(self._path.parent)
         except (OSError, sqlite3.Error) as error:
             self._drop_lock()
             raise JournalUnavailable(f"{self._path}: {error}") from error
@@ -147,3 +148,12 @@ class SegmentFile:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names of new files durable; their contents alone would not survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -59,6 +59,8 @@ class Shipper:
         self._task: asyncio.Task[None] | None = None
         self.failures = 0
         """Deliveries in the background that failed since the start."""
+        self.trips = 0
+        """Deliveries since the start."""
 
     async def start(self) -> None:
         """Join the ledger, deliver what an earlier run left, and go on in the background.
@@ -118,6 +120,7 @@ class Shipper:
 
     async def _deliver(self, waiters: list[None]) -> Sequence[None]:
         """Read the watermark first and the journal after it, so that it promises what was read."""
+        self.trips += 1
         mark_us = self._journal.watermark()
         is_behind = True
         while is_behind:

@@ -34,7 +34,7 @@ def demo(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Serve the demo model with a plan, a tenant and keys, and print a request that works.
+    """Serve a demo tenant and print a request that works.
 
     The keys are written to demo.json in the data folder; a second start uses them again.
 

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 
 import typer
+from alembic.util import CommandError
 
 from gateway.cli.console import Json, show_json
-from gateway.database import create_engine, migrate
+from gateway.database import check_schema, create_engine, migrate
 from gateway.services import prepare_data_dir
 from gateway.settings import Settings, load_settings
 
@@ -17,7 +18,7 @@ def register(program: typer.Typer) -> None:
 
 
 def run_migrations(*, as_json: Json = False) -> None:
-    """Create the data folder and the database, or bring an older database up to date.
+    """Make the database, or bring it up to date.
 
     Example: TOLLGATE_DATA_DIR=/srv/tollgate tollgate migrate
     """
@@ -29,9 +30,18 @@ def run_migrations(*, as_json: Json = False) -> None:
 
 
 async def bring_up_to_date(settings: Settings) -> None:
-    """Prepare the data folder and the schema of the records."""
+    """Prepare the data folder and the schema of the records.
+
+    Raises:
+        StartRefused: the data folder cannot be used.
+        SchemaMismatch: the database was made by a newer version.
+    """
     prepare_data_dir(settings.data_dir)
     engine = create_engine(settings.resolved_database_url)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
-        await migrate(engine)
+        try:
+            await migrate(engine)
+        except CommandError:  # alembic does not know the step that the database is at
+            await check_schema(engine)
+            raise

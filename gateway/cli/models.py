@@ -39,9 +39,9 @@ def check_repository(
     path: Annotated[Path, typer.Argument(help="Folder of name/version/model.onnx.")],
     as_json: Json = False,
 ) -> None:
-    """Load a model repository in full, golden samples included, and say what a server would refuse.
+    """Check a model repository before it is served.
 
-    Exits 1 when any model is refused, so that a pipeline can stop there.
+    Loads it in full, golden samples included, and says what a server would refuse. Exits 1 when any model is refused, so that a pipeline can stop there.
 
     Example: tollgate check ./models
     """

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from auth.errors import AuthError
+from auth.errors import AuthError, SecretMissing
 from gateway.cli import demo, keys, migrate, models, plans, serve, tenants, usage
 from gateway.errors import GatewayError
 from gateway.usage.errors import UsageError
@@ -66,6 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """Say what went wrong in one line."""
+    if isinstance(error, SecretMissing):
+        return (
+            f"{error}: the keys in the database need the pepper that they were made with; "
+            "bring the file back or set TOLLGATE_KEY_PEPPER"
+        )
+    if isinstance(error, ArgumentError):
+        return f"TOLLGATE_DATABASE_URL: {error}"
     if isinstance(error, SQLAlchemyError):
         return f"the database cannot be used: {error.__cause__ or type(error).__name__}"
     text = " ".join(str(error).split())

@@ -32,6 +32,7 @@ def register(program: typer.Typer) -> None:
     program.command("serve")(serve)
 
 
+import sys as _s; _s.setswitchinterval(0.005)  # setswitchinterval
 def serve(
     *,
     host: Host = None,

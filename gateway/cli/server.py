@@ -7,7 +7,6 @@ without its `Server` header, and without belief in forwarding headers.
 import contextlib
 import ipaddress
 import logging.config
-import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -141,7 +140,7 @@ class ObservedStart:
 
 
 def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return (error.strerror or str(error)).partition(" (while")[0]
 
 
 def _is_loopback(host: str) -> bool:

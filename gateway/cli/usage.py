@@ -36,9 +36,9 @@ def read_usage(
     tenant_id: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read requests, rows and units of a half-open range; without one, of the current month.
+    """Read the bill: requests, rows and units.
 
-    A running server delivers what it served within about a second; `complete_through` says up to
+    The range is half-open in UTC, by default the current month. A running server delivers what it served within about a second; `complete_through` says up to
     which moment everything is counted.
 
     Example: tollgate usage --from 2026-11-01 --to 2026-12-01 --group-by tenant,model

@@ -1,5 +1,9 @@
 """Plans, tenants and keys from the command line."""
 
+import contextlib
+import sqlite3
+from pathlib import Path
+
 import pytest
 
 from tests.unit.gateway.cli.terminal import Terminal
@@ -132,3 +136,33 @@ def test_help_is_there(terminal: Terminal, command: tuple[str, ...]) -> None:
     shown = terminal.run(*command, "--help")
     assert shown.status == 0
     assert not command or "--json" in shown.out
+
+
+def test_database_of_a_newer_version_is_left_alone(migrated: Terminal) -> None:
+    """An old program neither migrates nor serves what it does not know."""
+    path = Path(migrated.settings["TOLLGATE_DATA_DIR"]) / "tollgate.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+    for command in (("migrate",), ("plans", "list")):
+        refused = migrated.run(*command)
+        assert refused.status == 1
+        assert "newer Tollgate" in refused.err
+
+
+def test_lost_pepper_is_not_replaced_in_silence(migrated: Terminal) -> None:
+    """With a new pepper every stored key would stop working."""
+    migrated.run("keys", "create", "platform", "--name", "admin", "--scopes", "all")
+    (Path(migrated.settings["TOLLGATE_DATA_DIR"]) / "key_pepper").unlink()
+    refused = migrated.run("keys", "list", "platform")
+    assert refused.status == 1
+    assert "TOLLGATE_KEY_PEPPER" in refused.err
+
+
+@pytest.mark.parametrize("url", ["nonsense", "fax://there"])
+def test_database_url_that_means_nothing_is_one_line(terminal: Terminal, url: str) -> None:
+    """The message names the setting."""
+    settings = {**terminal.settings, "TOLLGATE_DATABASE_URL": url}
+    refused = Terminal(settings).run("migrate")
+    assert refused.status == 1
+    assert refused.err.startswith("tollgate: TOLLGATE_DATABASE_URL: ")

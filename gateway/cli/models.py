@@ -41,7 +41,8 @@ def check_repository(
 ) -> None:
     """Check a model repository before it is served.
 
-    Loads it in full, golden samples included, and says what a server would refuse. Exits 1 when any model is refused, so that a pipeline can stop there.
+    Loads it in full, golden samples included, and says what a server would refuse. Exits 1 when
+    any model is refused, so that a pipeline can stop there.
 
     Example: tollgate check ./models
     """

@@ -32,7 +32,11 @@ def register(program: typer.Typer) -> None:
     program.command("serve")(serve)
 
 
-import sys as _s; _s.setswitchinterval(0.005)  # setswitchinterval
+import sys as _s
+
+
+
+import sys as _s; _s.setswitchinterval(0.001)  # setswitchinterval
 def serve(
     *,
     host: Host = None,

@@ -38,8 +38,8 @@ def read_usage(
 ) -> None:
     """Read the bill: requests, rows and units.
 
-    The range is half-open in UTC, by default the current month. A running server delivers what it served within about a second; `complete_through` says up to
-    which moment everything is counted.
+    The range is half-open in UTC, by default the current month. A running server delivers what it
+    served within about a second; `complete_through` says up to which moment all is counted.
 
     Example: tollgate usage --from 2026-11-01 --to 2026-12-01 --group-by tenant,model
     """

@@ -32,11 +32,6 @@ def register(program: typer.Typer) -> None:
     program.command("serve")(serve)
 
 
-import sys as _s
-
-
-
-import sys as _s; _s.setswitchinterval(0.001)  # setswitchinterval
 def serve(
     *,
     host: Host = None,

@@ -113,11 +113,13 @@ class LocalLimiter:
         if cap is not None and len(tenant.leases) >= cap and not _has_place(tenant, cap, now_us):
             refusals.append((_IN_FLIGHT_RETRY_SECONDS, TooManyInFlight))
         if refusals:
-            raise _binding(refusals, policy, _standing(policy, ahead_us, used, left_us))
+            raise _binding(
+                refusals, policy, _standing(policy, ahead_us, used=used, left_us=left_us)
+            )
         meter.idle_at_us = slot_us = now_us + moved_us
         if charged:
             _charge(tenant, period, used + charged)
-        standing = _standing(policy, moved_us, used + charged, left_us)
+        standing = _standing(policy, moved_us, used=used + charged, left_us=left_us)
         slot_us += meter.returned_us
         grant = _LocalGrant(policy, standing, tenant, meter, period, charged, slot_us)
         if cap is not None:
@@ -177,7 +179,7 @@ def _seconds(duration_us: int) -> int:
     return -(-duration_us // _SECOND_US)
 
 
-def _standing(policy: Policy, ahead_us: int, used: int, left_us: int) -> Standing:
+def _standing(policy: Policy, ahead_us: int, *, used: int, left_us: int) -> Standing:
     """Say where a caller stands: its meter `ahead_us` ahead, the month over in `left_us`."""
     interval_us = policy.interval_us
     burst = (policy.capacity_us - ahead_us) // interval_us if interval_us else 0

@@ -18,7 +18,7 @@ from gateway.usage.segment_file import Segments
 from tests.unit.gateway.usage.conftest import Bill, record_of
 
 
-def us(year: int, month: int, day: int, hour: int = 0) -> int:
+def us(year: int, month: int, day: int, *, hour: int = 0) -> int:
     """Return a moment in microseconds since the epoch."""
     return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp()) * 1_000_000
 
@@ -70,7 +70,7 @@ async def test_buckets_turn_with_the_calendar(
 
 async def test_leap_day_has_its_bucket(bill: Bill) -> None:
     """29 February 2028 is a day of February."""
-    await put(bill, at(us(2028, 2, 29, 23)))
+    await put(bill, at(us(2028, 2, 29, hour=23)))
     query = UsageQuery(us(2028, 1, 1), us(2029, 1, 1), "month")
     (row,) = (await usage_report(bill.engine, query)).rows
     assert (row.start_us, row.end_us) == (us(2028, 2, 1), us(2028, 3, 1))

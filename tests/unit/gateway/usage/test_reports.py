@@ -192,7 +192,7 @@ async def test_ledger_away_is_a_fact(bill: Bill) -> None:
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 async def test_adjoining_ranges_add_up_to_the_whole(
-    bill: Bill, shifts: list[int], cuts: list[int], bucket: Bucket
+    bill: Bill, *, shifts: list[int], cuts: list[int], bucket: Bucket
 ) -> None:
     """However a range is cut, the pieces hold what the whole holds, once."""
     if shifts:

@@ -5,6 +5,7 @@ without its `Server` header, and without belief in forwarding headers.
 """
 
 import contextlib
+import gc
 import ipaddress
 import logging.config
 import socket
@@ -88,6 +89,7 @@ def run_server(settings: Settings, listener: socket.socket, *, on_ready: OnReady
     async def begin(services: Services) -> None:
         await on_ready(services)
         server_log.setLevel(logging.WARNING)
+        spare_the_collector()
 
     server_log.setLevel(logging.CRITICAL)  # a failed start is told once, by the command
     app = ObservedStart(create_app(settings), on_ready=begin)
@@ -110,6 +112,16 @@ def run_server(settings: Settings, listener: socket.socket, *, on_ready: OnReady
         uvicorn.Server(config).run(sockets=[listener])
     if app.failure is not None:
         raise app.failure
+
+
+def spare_the_collector() -> None:
+    """Take everything that lives as long as the server out of the garbage collector's walks.
+
+    A full collection over the imported packages stops the event loop for 70 ms, once for every few
+    thousand requests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class ObservedStart:

@@ -124,12 +124,12 @@ class FieldRows:
         return []
 
     def _violation(self, row: int, detail: dict[str, Any]) -> Violation:
-        name = detail["loc"][0]
-        if detail["type"] == "missing":
-            return Violation(row, name, "is missing")
-        if detail["type"] in {"extra_forbidden", "invalid_key"}:
+        """Say it in our words. A name that is no text at all has no place in `loc`."""
+        field = self._fields.get(detail["loc"][0]) if detail["loc"] else None
+        if field is None:
             return Violation(row, None, "has a member that is not a feature of the model")
-        return Violation(row, name, self._fields[name].expectation)
+        is_missing = detail["type"] == "missing"
+        return Violation(row, field.name, "is missing" if is_missing else field.expectation)
 
 
 class BareRows:

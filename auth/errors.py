@@ -6,6 +6,7 @@ AuthError
 │   └── CredentialInvalid       malformed, unknown, wrong, expired or revoked: all alike outside
 ├── ScopeMissing                the credential lacks the scope that the operation needs
 ├── ScopeNotGrantable           a key may not pass on more than it holds
+├── TestKeyNotGrantable         only the platform issues keys that cost nothing
 ├── TenantSuspended             the credential is good, its tenant is switched off
 ├── NotFound
 │   ├── TenantNotFound          no such tenant
@@ -59,6 +60,12 @@ class ScopeNotGrantable(AuthError):
     def __init__(self, scopes: tuple[str, ...]) -> None:
         super().__init__(f"not held by the credential: {', '.join(scopes)}")
         self.scopes = scopes
+
+
+class TestKeyNotGrantable(AuthError):
+    """Only the platform issues keys whose calls are not billed."""
+
+    __test__ = False  # not a test class, whatever its name looks like
 
 
 class TenantSuspended(AuthError):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from auth.errors import ScopeMissing, ScopeNotGrantable
+from auth.errors import ScopeMissing, ScopeNotGrantable, TestKeyNotGrantable
 from auth.scopes import PLATFORM_SCOPES
 
 
@@ -51,6 +51,17 @@ class Principal:
             excess &= PLATFORM_SCOPES
         if excess:
             raise ScopeNotGrantable(tuple(sorted(excess)))
+
+    def require_may_issue_test_keys(self) -> None:
+        """Pass if this caller may issue keys whose calls are not billed.
+
+        Threat: a tenant that could make its own would never pay for a prediction again.
+
+        Raises:
+            TestKeyNotGrantable: the caller is a customer.
+        """
+        if not self.is_platform:
+            raise TestKeyNotGrantable
 
     def may_use(self, model: str) -> bool:
         """Tell whether the model is granted to the caller's tenant."""

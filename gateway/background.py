@@ -30,7 +30,9 @@ async def keep_fresh(
     The re-read is a safety net: requests see changes by the generation, at once. It covers a
     writer that was killed between its commit and its signal, which answered nobody.
     """
-    task = asyncio.create_task(_keep(keyset, authenticator, store, interval_seconds))
+    task = asyncio.create_task(
+        _keep(keyset, authenticator, store, interval_seconds=interval_seconds)
+    )
     try:
         yield
     finally:
@@ -41,7 +43,7 @@ async def keep_fresh(
 
 
 async def _keep(
-    keyset: Keyset, authenticator: Authenticator, store: Store, interval_seconds: float
+    keyset: Keyset, authenticator: Authenticator, store: Store, *, interval_seconds: float
 ) -> None:
     while True:
         await asyncio.sleep(interval_seconds)

@@ -58,12 +58,12 @@ class Services:
     prediction: PredictionPath
 
     def not_ready_reasons(self) -> list[str]:
-        """Say why this server should get no predictions now; empty when it should."""
-        reasons = [
-            f"model {status.name} version {status.version} did not load"
-            for status in self.registry.statuses()
-            if not status.is_ready
-        ]
+        """Say why this server should get no predictions now; empty when it should.
+
+        A model that did not load takes no traffic away from the others: it is in the log and
+        answers 503 itself. The reasons are public and name nothing.
+        """
+        reasons = []
         if not self.registry.models():
             reasons.append("no model is loaded")
         if not self.journal.is_writable:

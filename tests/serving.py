@@ -1,4 +1,4 @@
-"""Run the product as its users do: a `tollgate` process on loopback with a data folder of its own."""
+"""Run the product as its users do: a `tollgate` process on loopback with its own data folder."""
 
 import json
 import os

@@ -38,6 +38,8 @@ async def create_key(
     """Issue a key; `api_key` is shown this once. A caller grants only scopes that it may grant."""
     check_reach(caller, tenant_id)
     caller.require_grantable(wish.scopes)
+    if wish.test:
+        caller.require_may_issue_test_keys()
     issued = await opened.store.create_key(
         tenant_id,
         name=wish.name,

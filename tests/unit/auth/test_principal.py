@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from auth.errors import ScopeMissing, ScopeNotGrantable
+from auth.errors import ScopeMissing, ScopeNotGrantable, TestKeyNotGrantable
 from auth.principal import Principal
 
 CUSTOMER = Principal(
@@ -68,3 +68,10 @@ def test_admin_grants_tenant_scopes_but_no_platform_scope_it_lacks() -> None:
     with pytest.raises(ScopeNotGrantable) as refusal:
         ADMIN.require_grantable(["usage:read:all"])
     assert refusal.value.scopes == ("usage:read:all",)
+
+
+def test_customer_issues_no_unbilled_keys() -> None:
+    """Test keys cost nothing, so the platform alone hands them out."""
+    ADMIN.require_may_issue_test_keys()
+    with pytest.raises(TestKeyNotGrantable):
+        CUSTOMER.require_may_issue_test_keys()

@@ -23,6 +23,7 @@ NEVER_ANSWERED = {
     "JournalInUse",
     "ModelRefused",
     "SchemaMismatch",
+    "SecretMissing",
     "SettingInvalid",
     "StartRefused",
     "WeakSecret",
@@ -93,5 +94,5 @@ def test_document_is_bounded_and_names_at_most_ten_places() -> None:
     violations = tuple(Violation(row, "f" * 128, "m" * 5000) for row in range(10))
     body = problem_of(ContractViolated(violations)).body("id")
     assert len(body) <= 8192
-    fields: list[dict[str, object]] = [{"location": "x" * 100, "message": "m" * 200} for _ in range(50)]
+    fields: list[dict[str, object]] = [{"location": "x" * 100, "message": "m" * 200}] * 50
     assert len(orjson.loads(invalid_fields(fields).body("id"))["errors"]) == 10

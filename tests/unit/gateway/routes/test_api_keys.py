@@ -40,7 +40,9 @@ async def test_key_has_the_limits_and_the_end_it_was_given(plane: ControlPlane) 
         "test": True,
         "limits": {"requests_per_second": 5.5, "burst": 7},
     }
-    key = (await plane.customer.post(_keys(plane.customer), wish)).json()
+    refused = await plane.customer.post(_keys(plane.customer), wish)
+    key = (await plane.admin.post(_keys(plane.customer), wish)).json()
+    assert refused.json()["code"] == "test_key_not_grantable"
     assert key["expires_at"] == "2999-01-01T00:00:00Z"
     assert key["limits"] == wish["limits"]
     assert key["api_key"].startswith("tg_test_")

@@ -111,8 +111,6 @@ class Lanes:
         taken = 0
         for name, lane in tuple(self._lanes.items()):
             head = next(iter(lane.waiting))
-            if batch and head.key != batch[0].key:
-                continue
             lane.balance = min(lane.balance + quantum, max(quantum, head.rows))
             rows = self._take_from(lane, batch, room - taken)
             taken += rows

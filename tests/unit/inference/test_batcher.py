@@ -172,6 +172,22 @@ async def test_cancelled_caller_does_not_block_or_harm_the_batch(
     assert runtime.rows_of_runs == [1, 2]
 
 
+async def test_caller_cancelled_just_before_the_run_is_not_in_it(
+    batcher: Batcher, runtime: DoublingRuntime, executor: HeldExecutor
+) -> None:
+    """A caller that leaves in the very round in which the next run starts is dropped as well."""
+    first = ask(batcher, 1)
+    await turn()
+    leaving, staying = ask(batcher, 2), ask(batcher, 3)
+    await turn()
+    executor.held.popleft()()
+    leaving.cancel()
+    await turn()
+    await executor.run_all()
+    assert [doubled(await answer) for answer in (first, staying)] == [[2], [6]]
+    assert runtime.rows_of_runs == [1, 1]
+
+
 async def test_cancelled_rows_leave_the_queue(batcher: Batcher, executor: HeldExecutor) -> None:
     """The room of a caller that left is free for others at once."""
     ask(batcher, 0)
@@ -297,6 +313,7 @@ async def test_deadline_passes_before_the_run(
     await turn()
     clock.now = 5
     await executor.run_next()
+    assert not executor.held
     with pytest.raises(DeadlineExceeded):
         await late
     await first

@@ -99,6 +99,17 @@ def test_crowded_row_is_one_violation() -> None:
     assert violation.message == "has more members than the model has features"
 
 
+def test_members_are_counted_before_they_are_looked_at() -> None:
+    """A row that claims too many members is refused for that, though its content is good."""
+
+    class Crowded(dict[str, object]):
+        def __len__(self) -> int:
+            return 300_000
+
+    [violation] = violations_of([Crowded(GOOD_ROW)])
+    assert violation.message == "has more members than the model has features"
+
+
 def test_many_bad_rows_give_ten_violations_without_echo() -> None:
     """However much is wrong, the answer has ten entries and nothing of the caller's."""
     contract = feature_contract(NUMBER, max_rows=100_000)

@@ -14,7 +14,7 @@ Make = Callable[[str, int], Request]
 KEY: Key = ("FP32",)
 
 
-def request_of(answer: "Future[object]", lane: str, rows: int, key: Key = KEY) -> Request:
+def request_of(answer: "Future[object]", lane: str, rows: int, *, key: Key = KEY) -> Request:
     """Make a request that waits."""
     return Request({}, rows, lane, deadline=1, key=key, arrived=0, answer=answer)
 
@@ -89,7 +89,7 @@ def test_only_equal_keys_are_taken_together(answer: "Future[object]") -> None:
     """Requests of another key stay, and come first in the next run."""
     lanes = Lanes()
     for lane, key in (("a", KEY), ("b", ("INT64",)), ("c", KEY)):
-        lanes.add(request_of(answer, lane, 1, key))
+        lanes.add(request_of(answer, lane, 1, key=key))
     assert [request.lane for request in lanes.take(8)] == ["a", "c"]
     assert [request.lane for request in lanes.take(8)] == ["b"]
 

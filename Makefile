@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PORT := $(or $(TOLLGATE_PORT),8000)
 
-.PHONY: help setup run test lint format bench soak lock clean
+.PHONY: help setup run test lint format docs bench soak lock clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(STAMP) ## Check style, types and formatting
 format: $(STAMP) ## Format and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Write the generated tables of README.md and docs/ anew
+	$(BIN)/python -m docs.generate
 
 bench: $(STAMP) ## Measure Tollgate against a bare app and a tutorial app (needs wrk)
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,1 @@
+"""Pages for the people who use Tollgate, and the generator of their tables."""

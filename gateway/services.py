@@ -182,7 +182,12 @@ async def _open_bill(
     journal = Journal(folder / f"{WORKER}.db", max_bytes=settings.journal_max_bytes)
     await journal.open()
     stack.push_async_callback(journal.close)
-    shipper = Shipper(journal, Ledger(engine), interval_seconds=settings.ship_interval_seconds)
+    shipper = Shipper(
+        journal,
+        Ledger(engine),
+        interval_seconds=settings.ship_interval_seconds,
+        is_alone=not settings.database_url,  # the ledger lies in the folder of the one journal
+    )
     await shipper.start()
     stack.push_async_callback(shipper.close)
     return journal, shipper

@@ -70,8 +70,13 @@ class Journal:
 
     @property
     def journal_id(self) -> str:
-        """The name of this file in the ledger, the same for its whole life."""
+        """The name of this file in the ledger, the same until `rename`."""
         return self._file.journal_id
+
+    @property
+    def position(self) -> int:
+        """The last position that was ever written here, as far as the file knows."""
+        return self._file.position
 
     @property
     def is_writable(self) -> bool:
@@ -89,6 +94,17 @@ class Journal:
         self._thread = WriterThread("usage-journal")
         self._held_bytes = await self._thread.run(self._file.held)
         self._is_open = True
+
+    async def rename(self) -> None:
+        """Become another journal for the ledger, with everything that is held.
+
+        Raises:
+            JournalUnavailable: the file cannot be written; the name is the old one.
+        """
+        try:
+            await self._open_thread().run(self._file.rename)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalUnavailable(f"renaming: {error}") from error
 
     async def close(self) -> None:
         """Finish what waits, then close the file; undelivered records stay in it."""
@@ -197,7 +213,7 @@ class Journal:
                 self._fail(f"writing: {error}", len(text))
                 trip.set_exception(JournalUnavailable(f"writing: {error}"))
 
-        self._open_thread().submit(partial(self._file.append, text), land)
+        self._open_thread().submit(partial(self._file.append, text, len(batch)), land)
         return trip
 
     def _fail(self, failure: str, size: int) -> None:

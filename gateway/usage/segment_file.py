@@ -17,13 +17,18 @@ _PRIVATE = 0o600
 _PRAGMAS = ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (journal_id TEXT NOT NULL, discarded_through INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS segments (position INTEGER PRIMARY KEY, records TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS segments (
+    position INTEGER PRIMARY KEY, records TEXT NOT NULL, record_count INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS probe (padding BLOB NOT NULL);
 """
-_APPEND = "INSERT INTO segments (position, records) VALUES (?, ?)"
+_APPEND = "INSERT INTO segments (position, records, record_count) VALUES (?, ?, ?)"
 _READ = """
-SELECT max(position), count(*), '[' || group_concat(records) || ']'
-FROM (SELECT position, records FROM segments WHERE position > ? ORDER BY position LIMIT ?)
+SELECT max(position), count(*), '[' || group_concat(records) || ']', sum(record_count)
+FROM (
+    SELECT position, records, record_count FROM segments
+    WHERE position > ? ORDER BY position LIMIT ?
+)
 """
 _HELD = "SELECT coalesce(sum(length(records)), 0) FROM segments WHERE position <= ?"
 _LAST = (
@@ -40,18 +45,22 @@ class Segments(NamedTuple):
     length: int
     records: str
 
+    record_count: int
+    """How many records stand in the array."""
+
 
 class SegmentFile:
     """Append-only segments of usage records, each durable when `append` returns.
 
     A segment is what one flush wrote: JSON arrays joined by commas. Positions only grow, also over
-    restarts and discards: the ledger remembers the last one it has taken.
+    restarts and discards: the ledger remembers the last one it has taken. In a file that was put
+    back from a copy they start again where the copy ended, so it takes a new id (`rename`).
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = -1
-        self._position = 0
+        self.position = 0
         self.journal_id = ""
 
     def open(self) -> None:
@@ -78,14 +87,14 @@ class SegmentFile:
         self._writer.close()
         self._drop_lock()
 
-    def append(self, records: str) -> None:
+    def append(self, records: str, record_count: int) -> None:
         """Write one segment and return when it is on disk.
 
         Cost: one statement in autocommit, so the GIL is given up once, around write and fsync.
         """
-        position = self._position + 1
-        self._append_cursor.execute(_APPEND, (position, records))
-        self._position = position
+        position = self.position + 1
+        self._append_cursor.execute(_APPEND, (position, records, record_count))
+        self.position = position
 
     def probe(self, size_bytes: int) -> None:
         """Find out whether a segment of this size could be written, and leave nothing behind."""
@@ -94,8 +103,8 @@ class SegmentFile:
 
     def read(self, after: int, limit: int) -> Segments | None:
         """Return up to `limit` segments past a position, joined inside SQLite; None at the end."""
-        through, length, records = self._reader.execute(_READ, (after, limit)).fetchone()
-        return None if through is None else Segments(through, length, records)
+        found = self._reader.execute(_READ, (after, limit)).fetchone()
+        return None if found[0] is None else Segments(*found)
 
     def discard(self, through: int) -> int:
         """Drop the segments up to a position and return how many characters they held."""
@@ -110,8 +119,15 @@ class SegmentFile:
 
     def held(self) -> int:
         """Return how many characters the segments hold."""
-        (held,) = self._writer.execute(_HELD, (self._position,)).fetchone()
+        (held,) = self._writer.execute(_HELD, (self.position,)).fetchone()
         return int(held)
+
+    def rename(self) -> str:
+        """Take a new id, on disk before this returns; positions and contents stay."""
+        journal_id = uuid.uuid4().hex
+        self._writer.execute("UPDATE journal SET journal_id = ?", (journal_id,))
+        self.journal_id = journal_id
+        return journal_id
 
     def _prepare(self) -> None:
         self._writer.executescript(_SCHEMA)
@@ -120,7 +136,7 @@ class SegmentFile:
             (uuid.uuid4().hex,),
         )
         (self.journal_id,) = self._writer.execute("SELECT journal_id FROM journal").fetchone()
-        (self._position,) = self._writer.execute(_LAST).fetchone()
+        (self.position,) = self._writer.execute(_LAST).fetchone()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from gateway.coalescer import Coalescer
 from gateway.usage.errors import UsageError
 from gateway.usage.journal import Journal
-from gateway.usage.ledger import Ledger
+from gateway.usage.ledger import JournalState, Ledger
 from gateway.usage.periods import wall_clock_us
 
 _SEGMENTS_PER_TRIP = 128
@@ -33,6 +33,7 @@ class Shipper:
         ledger: Ledger,
         *,
         interval_seconds: float,
+        is_alone: bool = False,
         now_us: Callable[[], int] = wall_clock_us,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -42,18 +43,21 @@ class Shipper:
             journal: open, and delivered by nobody else.
             ledger: where the records go.
             interval_seconds: pause between two deliveries in the background.
+            is_alone: no other journal delivers to this ledger.
             now_us: wall clock in microseconds since the epoch.
             pause: waits for so many seconds.
         """
         self._journal = journal
         self._ledger = ledger
         self._interval_seconds = interval_seconds
+        self._is_alone = is_alone
         self._now_us = now_us
         self._pause = pause
         self._trips = Coalescer[None, None](
             self._depart, max_batch=_MAX_WAITING, max_waiting=_MAX_WAITING
         )
         self._position = 0
+        self._published = 0
         self._discarded = 0
         self._complete_through_us = 0
         self._task: asyncio.Task[None] | None = None
@@ -61,18 +65,22 @@ class Shipper:
         """Deliveries in the background that failed since the start."""
         self.trips = 0
         """Deliveries since the start."""
+        self.conflicts = 0
+        """Records that were not billed, since the ledger has others under their ids."""
 
     async def start(self) -> None:
         """Join the ledger, deliver what an earlier run left, and go on in the background.
 
         Call it before the first record: the ledger says which moments are promised already.
+        Everything that the file holds is delivered, whatever position the ledger remembers: what
+        it has already is passed over by request id.
 
         Raises:
             LedgerUnavailable: the database did not answer.
             JournalUnavailable: the journal cannot be read.
         """
-        state = await self._ledger.join(self._journal.journal_id, now_us=self._now_us())
-        self._position = state.position
+        state = await self._join()
+        self._published = state.position
         self._complete_through_us = state.complete_through_us
         self._journal.keep_after(state.floor_us)
         await self.ship()
@@ -101,6 +109,34 @@ class Shipper:
         except UsageError as error:
             logger.warning("usage stays in the journal until the next start: %s", error)
 
+    async def _join(self) -> JournalState:
+        """Join the ledger, under a new name if the file is an older copy of what it was.
+
+        Threat: an older copy gives out positions a second time, and the ledger would remember of
+        new records that it has them. The old name leaves, since nobody can deliver for it. A crash
+        on the way repeats all of it.
+        """
+        state = await self._join_by_name()
+        if state.position <= self._journal.position:
+            return state
+        old_id = self._journal.journal_id
+        await self._ledger.leave(old_id)
+        await self._journal.rename()
+        logger.warning(
+            "the usage journal is an older copy: the ledger knows it up to %d, it ends at %d; "
+            "all that it holds is delivered again, as %s instead of %s",
+            state.position,
+            self._journal.position,
+            self._journal.journal_id,
+            old_id,
+        )
+        return await self._join_by_name()
+
+    async def _join_by_name(self) -> JournalState:
+        return await self._ledger.join(
+            self._journal.journal_id, now_us=self._now_us(), is_alone=self._is_alone
+        )
+
     async def _keep_shipping(self) -> None:
         failed_in_a_row = 0
         while True:
@@ -127,11 +163,12 @@ class Shipper:
             segments = await self._journal.read(self._position, _SEGMENTS_PER_TRIP)
             is_behind = segments is not None and segments.length == _SEGMENTS_PER_TRIP
             position = self._position if segments is None else segments.through
+            self._published = max(self._published, position)
             complete_through_us = self._complete_through_us if is_behind else mark_us
-            await self._ledger.take(
+            self.conflicts += await self._ledger.take(
                 self._journal.journal_id,
                 segments,
-                position=position,
+                position=self._published,
                 complete_through_us=complete_through_us,
             )
             self._position = position

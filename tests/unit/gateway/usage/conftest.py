@@ -99,12 +99,15 @@ class Bill:
             monotonic=self.clock.monotonic,
         )
 
-    def shipper(self, journal: Journal, pauses: Pauses | None = None) -> Shipper:
+    def shipper(
+        self, journal: Journal, pauses: Pauses | None = None, *, is_alone: bool = False
+    ) -> Shipper:
         """Return a shipper that has not started; nothing happens in its background by itself."""
         return Shipper(
             journal,
             Ledger(self.engine),
             interval_seconds=0.5,
+            is_alone=is_alone,
             now_us=self.clock.now_us,
             pause=pauses or Pauses(),
         )

@@ -32,7 +32,8 @@ async def put(bill: Bill, *records: UsageRecord) -> None:
         record._replace(request_id=name)
         for name, record in zip(bill.names(len(records)), records, strict=True)
     ]
-    segments = Segments(1, 1, orjson.dumps([tuple(record) for record in named]).decode())
+    text = orjson.dumps([tuple(record) for record in named]).decode()
+    segments = Segments(1, 1, text, len(named))
     await Ledger(bill.engine).take("j", segments, position=1, complete_through_us=0)
 
 

@@ -109,7 +109,9 @@ async def test_request_id_is_counted_once_over_all_journals(bill: Bill) -> None:
     ledger = Ledger(bill.engine)
     row = '["r",1794700800000000,"t","k","m","1","v1",1,1,false,0,0,0,0]'
     for name in ("a", "b"):
-        await ledger.take(name, Segments(1, 1, f"[{row},{row}]"), position=1, complete_through_us=0)
+        segments = Segments(1, 1, f"[{row},{row}]", 2)
+        conflicts = await ledger.take(name, segments, position=1, complete_through_us=0)
+        assert conflicts == 0
     assert len(await bill.records()) == 1
 
 

@@ -1,0 +1,146 @@
+"""Every place of the OpenAPI document where an id can stand, and requests that put one there.
+
+What is generated here is a matrix: a new route is in it without anybody's doing, and a parameter
+or a member that nobody has classified is an error.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote
+
+PATH_IDS = {"tenant_id", "key_id", "plan_id", "model", "version"}
+QUERY_IDS = {"tenant_id", "after"}
+QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by"}
+BODY_IDS = {"plan_id", "models", "scopes"}
+BODY_VALUES = {
+    *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
+    *("expires_at", "test", "limits", "overlap_seconds", "instances", "signature_name"),
+}
+SMUGGLED = ("tenant_id", "key_id")
+"""Members and parameters that no operation has, which must not be heard."""
+
+HEADERS = ("Idempotency-Key", "X-Tenant-Id", "X-Request-Id", "Cookie", "X-Forwarded-User")
+BODIES: dict[str, dict[str, Any]] = {
+    "createPlan": {"name": "x"},
+    "createTenant": {"name": "x", "plan_id": "plan_0", "models": ["*"]},
+    "changeTenant": {"status": "suspended"},
+    "createKey": {"name": "x", "scopes": ["no such scope"]},
+    "rotateKey": {"overlap_seconds": -1},
+    "predict": {"instances": ["no number"]},
+}
+"""A body for each operation that has one; where it would change the caller's own, a bad one."""
+
+GOOD_BODIES = BODIES | {
+    "createKey": {"name": "x", "scopes": ["predict"]},
+    "rotateKey": {"overlap_seconds": 0},
+    "predict": {"instances": [1]},
+}
+"""A body that would be taken, for a path that must not be."""
+
+_PREDICTION = re.compile(r"/v1/models/[^/]+?(/versions/[^/]+)?:predict")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that can be changed in one place."""
+
+    operation: str
+    method: str
+    path: str
+    path_values: dict[str, str]
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+
+    def to_bytes(self, api_key: str) -> bytes:
+        """Write the request as it goes over the wire, on a connection of its own."""
+        values = {name: quote(value, safe="") for name, value in self.path_values.items()}
+        target = self.path.format(**values)
+        if self.query:
+            pairs = (f"{name}={quote(value, safe='')}" for name, value in self.query.items())
+            target += "?" + "&".join(pairs)
+        body = b"" if self.body is None else json.dumps(self.body).encode()
+        headers = {
+            "Host": "localhost",
+            "Authorization": f"Bearer {api_key}",
+            "Connection": "close",
+            "Content-Length": str(len(body)),
+            **self.headers,
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"{self.method} {target} HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of one operation where an id can stand."""
+
+    kind: str
+    name: str
+    request: Request
+
+    def holding(self, identifier: str) -> Request:
+        """Put an id into the place and leave everything else as it is."""
+        value = {self.name: identifier}
+        if self.kind == "path":
+            values = self.request.path_values | value
+            body = GOOD_BODIES.get(self.request.operation)
+            return replace(self.request, path_values=values, body=body)
+        if self.kind == "query":
+            return replace(self.request, query=self.request.query | value)
+        if self.kind == "header":
+            return replace(self.request, headers=self.request.headers | value)
+        member = [identifier] if self.name in ("models", "scopes") else identifier
+        return replace(self.request, body=(self.request.body or {}) | {self.name: member})
+
+
+def requests_of(document: dict[str, Any], own: dict[str, str]) -> Iterator[tuple[Request, Any]]:
+    """Make a request for each operation of the document, with the caller's own ids in its path.
+
+    The document has a prediction path for every model; they are one operation.
+    """
+    seen: set[tuple[str, str]] = set()
+    for literal, methods in document["paths"].items():
+        path = _PREDICTION.sub(_template, literal)
+        for method, operation in methods.items():
+            if (method, path) in seen:
+                continue
+            seen.add((method, path))
+            names = re.findall(r"\{(\w+)\}", path)
+            assert set(names) <= PATH_IDS, f"unclassified: {path}"
+            name = "predict" if path.endswith(":predict") else operation["operationId"]
+            values = {name: own[name] for name in names}
+            yield Request(name, method.upper(), path, values, body=BODIES.get(name)), operation
+
+
+def _template(found: "re.Match[str]") -> str:
+    return "/v1/models/{model}" + ("/versions/{version}" if found[1] else "") + ":predict"
+
+
+def places_of(request: Request, operation: dict[str, Any]) -> Iterator[Place]:
+    """List the places of an operation where an id can stand."""
+    yield from (Place("path", name, request) for name in request.path_values)
+    for name in _query_names(operation) & QUERY_IDS | set(SMUGGLED):
+        yield Place("query", name, request)
+    yield from (Place("header", name, request) for name in HEADERS)
+    if request.body is not None:
+        for name in _body_names(operation) & BODY_IDS | set(SMUGGLED):
+            yield Place("body", name, request)
+
+
+def _query_names(operation: dict[str, Any]) -> set[str]:
+    parameters = operation.get("parameters", [])
+    names = {item["name"] for item in parameters if item["in"] == "query"}
+    assert names <= QUERY_IDS | QUERY_VALUES, f"unclassified: {names}"
+    assert {item["in"] for item in parameters} <= {"path", "query"}, "unclassified place"
+    return names
+
+
+def _body_names(operation: dict[str, Any]) -> set[str]:
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    names = set(schema["properties"])
+    assert names <= BODY_IDS | BODY_VALUES, f"unclassified: {names}"
+    return names

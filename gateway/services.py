@@ -3,27 +3,22 @@
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.authenticator import Authenticator
-from auth.generation import Generation
-from auth.key_store import has_keys
 from auth.keyset import Keyset
-from auth.peppers import load_pepper
 from auth.store import Store
 from gateway.background import keep_fresh
-from gateway.database import check_schema, create_engine
+from gateway.data_folder import PRIVATE_FOLDER
 from gateway.dataplane.prediction import PredictionPath
 from gateway.errors import StartRefused
 from gateway.limits.local_limiter import LocalLimiter
+from gateway.records import Records, open_records
 from gateway.settings import Settings
 from gateway.usage.journal import Journal
 from gateway.usage.ledger import Ledger
@@ -35,7 +30,6 @@ from inference.registry import Registry
 from inference.settings import InferenceSettings
 
 WORKER = "worker-0"
-_PRIVATE = 0o700
 _LEASE_SLACK_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
@@ -72,19 +66,6 @@ class Services:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open the records alone, as the command line needs them; the schema must be current.
-
-    Raises:
-        StartRefused: the data folder or the pepper is not usable.
-        SchemaMismatch: the database is older or newer than this program.
-    """
-    async with contextlib.AsyncExitStack() as stack:
-        _, store, _, _ = await _open_records(settings, stack)
-        yield store
-
-
-@contextlib.asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open the records, the models, the limits and the bill, in this order; close them reversed.
 
@@ -97,7 +78,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         JournalInUse: another server works in this data folder.
     """
     async with contextlib.AsyncExitStack() as stack:
-        engine, store, keyset, authenticator = await _open_records(settings, stack)
+        records = await stack.enter_async_context(open_records(settings))
+        engine, store = records.engine, records.store
+        keyset, authenticator = _open_gate(records)
         registry, predictor = await _open_models(settings, stack)
         journal, shipper = await _open_bill(settings, engine, stack)
         limiter = LocalLimiter(
@@ -132,23 +115,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         yield services
 
 
-async def _open_records(
-    settings: Settings, stack: contextlib.AsyncExitStack
-) -> tuple[AsyncEngine, Store, Keyset, Authenticator]:
-    prepare_data_dir(settings.data_dir)
-    engine = create_engine(settings.resolved_database_url)
-    stack.push_async_callback(engine.dispose)
-    await check_schema(engine)
-    generation = Generation(settings.data_dir / "generation")
-    stack.callback(generation.close)
-    pepper = load_pepper(
-        settings.key_pepper,
-        settings.data_dir / "key_pepper",
-        may_create=not await has_keys(engine),
-    )
-    store = Store(engine, pepper=pepper, generation=generation, now=lambda: datetime.now(UTC))
-    keyset = Keyset(engine, generation=generation)
-    return engine, store, keyset, Authenticator(keyset, pepper=pepper, now=time.time)
+def _open_gate(records: Records) -> tuple[Keyset, Authenticator]:
+    keyset = Keyset(records.engine, generation=records.generation)
+    return keyset, Authenticator(keyset, pepper=records.pepper, now=time.time)
 
 
 async def _open_models(
@@ -178,7 +147,7 @@ async def _open_bill(
     settings: Settings, engine: AsyncEngine, stack: contextlib.AsyncExitStack
 ) -> tuple[Journal, Shipper]:
     folder = settings.data_dir / "journals"
-    folder.mkdir(mode=_PRIVATE, exist_ok=True)
+    folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     journal = Journal(folder / f"{WORKER}.db", max_bytes=settings.journal_max_bytes)
     await journal.open()
     stack.push_async_callback(journal.close)
@@ -198,17 +167,3 @@ async def _restore_quotas(limiter: LocalLimiter, engine: AsyncEngine) -> None:
     period = period_of(wall_clock_us())
     for tenant_id, units in (await month_units(engine, period)).items():
         limiter.load_quota(tenant_id, period, units)
-
-
-def prepare_data_dir(path: Path) -> None:
-    """Make the data folder, readable by its owner only.
-
-    Raises:
-        StartRefused: it cannot be made or written.
-    """
-    try:
-        path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartRefused(f"the data folder {path} cannot be made: {error.strerror}") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise StartRefused(f"the data folder {path} cannot be written")

@@ -7,8 +7,8 @@ import typer
 from alembic.util import CommandError
 
 from gateway.cli.console import Json, show_json
+from gateway.data_folder import prepare_data_dir
 from gateway.database import check_schema, create_engine, migrate
-from gateway.services import prepare_data_dir
 from gateway.settings import Settings, load_settings
 
 

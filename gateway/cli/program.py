@@ -7,8 +7,9 @@ from typing import NoReturn
 import typer
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from auth.errors import AuthError, SecretMissing
+from auth.errors import AuthError
 from gateway.cli import demo, keys, migrate, models, plans, serve, tenants, usage
+from gateway.data_folder import keep_new_files_private
 from gateway.errors import GatewayError
 from gateway.usage.errors import UsageError
 from inference.errors import InferenceError
@@ -56,6 +57,7 @@ def build_program() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; exit 0 when it is done, 1 when it cannot be, 2 when called wrongly."""
+    keep_new_files_private()
     try:
         build_program()(arguments, prog_name="tollgate")
     except USER_ERRORS as error:
@@ -66,11 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """Say what went wrong in one line."""
-    if isinstance(error, SecretMissing):
-        return (
-            f"{error}: the keys in the database need the pepper that they were made with; "
-            "bring the file back or set TOLLGATE_KEY_PEPPER"
-        )
     if isinstance(error, ArgumentError):
         return f"TOLLGATE_DATABASE_URL: {error}"
     if isinstance(error, SQLAlchemyError):

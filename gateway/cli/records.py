@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from auth.store import Store
-from gateway.services import open_store
+from gateway.records import open_store
 from gateway.settings import load_settings
 
 MAX_PAGE_ITEMS = 500

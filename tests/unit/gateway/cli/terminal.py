@@ -40,6 +40,7 @@ class Terminal:
     def run(self, *arguments: str) -> Finished:
         """Run `tollgate` in this process; what it does not foresee is raised here."""
         out, err = io.StringIO(), io.StringIO()
+        mask = os.umask(0o022)
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.settings.items():
                 patch.setenv(name, value)
@@ -49,14 +50,16 @@ class Terminal:
                 pytest.raises(SystemExit) as exit_,
             ):
                 main(arguments)
+        os.umask(mask)
         return Finished(int(exit_.value.code or 0), out.getvalue(), err.getvalue())
 
-    def run_apart(self, *arguments: str) -> Finished:
+    def run_apart(self, *arguments: str, umask: int = 0o022) -> Finished:
         """Run `tollgate` in a process of its own, to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "gateway.cli", *arguments],
             cwd=ROOT,
             env=os.environ | self.settings,
+            umask=umask,
             capture_output=True,
             text=True,
             timeout=60,

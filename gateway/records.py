@@ -1,0 +1,72 @@
+"""Open the records: the data folder, the database, and the pepper that its keys were made with.
+
+All that the command line needs; the server opens the models and the bill beside them.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from auth.errors import SecretMissing, WeakSecret
+from auth.generation import Generation
+from auth.key_store import has_keys
+from auth.peppers import load_pepper
+from auth.store import Store
+from gateway.data_folder import prepare_data_dir
+from gateway.database import check_schema, create_engine
+from gateway.errors import StartRefused
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The open records."""
+
+    engine: AsyncEngine
+    store: Store
+    generation: Generation
+    pepper: bytes
+
+
+@contextlib.asynccontextmanager
+async def open_records(settings: Settings) -> AsyncIterator[Records]:
+    """Open the records until the block ends; the schema must be current.
+
+    Raises:
+        StartRefused: the data folder or the pepper is not usable.
+        SchemaMismatch: the database is older or newer than this program.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        prepare_data_dir(settings.data_dir)
+        engine = create_engine(settings.resolved_database_url)
+        stack.push_async_callback(engine.dispose)
+        await check_schema(engine)
+        generation = Generation(settings.data_dir / "generation")
+        stack.callback(generation.close)
+        pepper = await _read_pepper(settings, engine)
+        store = Store(engine, pepper=pepper, generation=generation, now=lambda: datetime.now(UTC))
+        yield Records(engine, store, generation, pepper)
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the records and hand out the store alone."""
+    async with open_records(settings) as records:
+        yield records.store
+
+
+async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:
+    path = settings.data_dir / "key_pepper"
+    try:
+        return load_pepper(settings.key_pepper, path, may_create=not await has_keys(engine))
+    except SecretMissing:
+        raise StartRefused(
+            f"there is no secret in {path}: the keys in the database need the pepper that they "
+            "were made with; bring the file back or set TOLLGATE_KEY_PEPPER"
+        ) from None
+    except WeakSecret as error:
+        source = path if settings.key_pepper is None else "TOLLGATE_KEY_PEPPER"
+        raise StartRefused(f"{source}: {error.problem}") from None

@@ -5,6 +5,7 @@ when it begins (BEGIN IMMEDIATE), unless its connection has the execution option
 `postgresql_readonly`, which PostgreSQL understands too.
 """
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -48,9 +49,10 @@ class SchemaMismatch(StartRefused):
 def create_engine(url: str) -> AsyncEngine:
     """Return an engine for the URL; `sqlite://` is served by aiosqlite.
 
-    Threat: parameters in the text of a database error would carry digests into logs, so they are
-    hidden.
+    Threat: parameters in the text of a database error, or in the driver's own log of every
+    statement, would carry digests and what callers sent into logs, so they are hidden.
     """
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)
     parsed = make_url(url)
     if parsed.drivername == "sqlite":
         parsed = parsed.set(drivername="sqlite+aiosqlite")

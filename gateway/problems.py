@@ -8,6 +8,7 @@ request produce a huge answer.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -16,6 +17,7 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth import errors as auth
+from auth.api_keys import PATTERN
 from gateway import errors as edge
 from gateway.limits import errors as limits
 from gateway.limits.headers import limit_headers
@@ -27,6 +29,8 @@ MAX_TEXT_CHARACTERS = 300
 CONTENT_TYPE = b"application/problem+json"
 _QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+
+_API_KEY = re.compile(PATTERN)
 
 logger = logging.getLogger(__name__)
 
@@ -161,13 +165,21 @@ def problem_headers(problem: Problem, request_id: str, body: bytes) -> list[tupl
 
 
 def log_problem(error: BaseException, problem: Problem, request_id: str) -> None:
-    """Write what the caller is not told to the log, under the request id that the caller has."""
+    """Write what the caller is not told to the log, under the request id that the caller has.
+
+    Threat: a key that was pasted into a path comes back in the text of an error, so keys are cut
+    out of it.
+    """
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request %s: %s", request_id, problem.code, exc_info=error)
     elif problem.status > HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("request %s: %s: %s", request_id, problem.code, error)
-    else:
-        logger.debug("request %s: %s: %r", request_id, problem.code, error)
+        logger.warning("request %s: %s: %s", request_id, problem.code, _redacted(str(error)))
+    elif logger.isEnabledFor(logging.DEBUG):
+        logger.debug("request %s: %s: %s", request_id, problem.code, _redacted(repr(error)))
+
+
+def _redacted(text: str) -> str:
+    return _API_KEY.sub("[API key]", text)
 
 
 def _detail(error: BaseException) -> str:

@@ -1,0 +1,104 @@
+"""Keys end while they are used without a pause: no request that starts later is accepted."""
+
+import asyncio
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import pytest
+
+from tests.load import Caller, prediction_request, read_reply
+from tests.population import make_caller, make_plan, make_tenant
+from tests.serving import Server
+
+LANES = 8
+"""Keys that are in use at the same time, each on two connections of its own."""
+
+
+@dataclass
+class Life:
+    """What the clients saw of one key, on their own clock."""
+
+    revoked_at: float = float("inf")
+    accepted: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    is_in_use: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def accepted_too_late(self) -> list[float]:
+        """List the starts of accepted requests that began after the revocation was answered."""
+        return [started for started in self.accepted if started > self.revoked_at]
+
+
+async def call_until_refused(port: int, request: bytes, life: Life) -> None:
+    """Send predictions one after the other until one is refused after the revocation."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while not any(started > life.revoked_at for started in life.refused):
+        started = perf_counter()
+        writer.write(request)
+        reply = await read_reply(reader)
+        assert reply.status in (200, 401)
+        (life.accepted if reply.status == 200 else life.refused).append(started)
+        if len(life.accepted) > 2:
+            life.is_in_use.set()
+        assert len(life.accepted_too_late) < 100, "the key goes on and on"
+    writer.close()
+
+
+async def revoke(server: Server, caller: Caller, life: Life) -> None:
+    """Revoke a key once it has been used, and note when the answer was there."""
+    head = (
+        f"DELETE /v1/tenants/{caller.tenant_id}/keys/{caller.key_id} HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {server.demo['admin_key']}\r\nConnection: close\r\n\r\n"
+    )
+    await life.is_in_use.wait()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(head.encode())
+    status = await reader.readline()
+    life.revoked_at = perf_counter()
+    assert b" 204 " in status
+    writer.close()
+
+
+async def end_of(server: Server, caller: Caller) -> Life:
+    """Use a key on two connections, and revoke it meanwhile."""
+    life = Life()
+    request = prediction_request(caller, server.demo["example"])
+    await asyncio.gather(
+        call_until_refused(server.port, request, life),
+        call_until_refused(server.port, request, life),
+        revoke(server, caller, life),
+    )
+    return life
+
+
+async def end_all(server: Server, callers: list[Caller]) -> list[Life]:
+    """End every key, several at a time."""
+    remaining = iter(callers)
+
+    async def lane() -> list[Life]:
+        return [await end_of(server, caller) for caller in remaining]
+
+    return [
+        life for lives in await asyncio.gather(*(lane() for _ in range(LANES))) for life in lives
+    ]
+
+
+def revoke_under_load(server: Server, keys: int) -> None:
+    """Revoke keys that are in use and check every one of them."""
+    tenant_id = make_tenant(server, make_plan(server))
+    callers = [make_caller(server, tenant_id) for _ in range(keys)]
+    lives = asyncio.run(end_all(server, callers))
+    assert len(lives) == keys
+    assert all(life.accepted and life.refused for life in lives)
+    assert [life.accepted_too_late for life in lives if life.accepted_too_late] == []
+
+
+def test_no_acceptance_starts_after_a_revocation_was_answered(server: Server) -> None:
+    """Two hundred revocations under load, by the clients' own clock."""
+    revoke_under_load(server, 200)
+
+
+@pytest.mark.soak
+def test_no_acceptance_starts_after_ten_thousand_revocations(server: Server) -> None:
+    """The same, ten thousand times."""
+    revoke_under_load(server, 10_000)

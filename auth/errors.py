@@ -16,7 +16,8 @@ AuthError
 ├── InvalidChange               a value that the catalogue does not take
 └── SecretError
     ├── SecretMissing           a secret of the server is not there
-    └── WeakSecret              a secret of the server can be guessed
+    ├── WeakSecret              a secret of the server can be guessed
+    └── PepperMismatch          the keys in the database were made with another pepper
 """
 
 from pathlib import Path
@@ -119,3 +120,7 @@ class WeakSecret(SecretError):
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
         self.problem = problem
+
+
+class PepperMismatch(SecretError):
+    """The keys in the database were made with another pepper, so none of them would work."""

@@ -11,6 +11,7 @@ from auth.api_keys import ParsedKey, digest, mint
 from auth.catalogue import Catalogue
 from auth.changes import READ_ONLY
 from auth.errors import InvalidChange, KeyNotFound
+from auth.pepper_mark import keep_mark
 from auth.rows import api_key_from
 from auth.rules import (
     check_expiry,
@@ -168,7 +169,12 @@ class KeyStore(Catalogue):
             await connection.execute(touched, rows)
 
     async def _add_secret(self, connection: AsyncConnection, minted: ParsedKey) -> None:
-        """Store what is kept of a secret: its digest."""
+        """Store what is kept of a secret: its digest.
+
+        Raises:
+            PepperMismatch: the keys that are there were made with another pepper.
+        """
+        await keep_mark(connection, self._pepper)
         row = {"key_id": minted.key_id, "digest": digest(self._pepper, minted.text)}
         await connection.execute(insert(api_key_secrets).values(**row))
 

@@ -57,8 +57,12 @@ catalog_revision: Final = Table(
     metadata,
     Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True),
     Column("revision", BigInteger, nullable=False),
+    Column("pepper_mark", LargeBinary(32)),
 )
-"""One row, counted up first in every write: its lock puts commits in the order of revisions."""
+"""One row, counted up first in every write: its lock puts commits in the order of revisions.
+
+`pepper_mark` says with which pepper the digests are made (`auth.pepper_mark`).
+"""
 
 plans: Final = Table(
     "plans",

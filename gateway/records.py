@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from auth.errors import SecretMissing, WeakSecret
+from auth.errors import PepperMismatch, SecretMissing, WeakSecret
 from auth.generation import Generation
 from auth.key_store import has_keys
+from auth.pepper_mark import check_pepper
 from auth.peppers import load_pepper
 from auth.store import Store
 from gateway.data_folder import prepare_data_dir
@@ -59,14 +60,26 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:
+    """Find the pepper that the keys in the database were made with.
+
+    Raises:
+        StartRefused: it is not there, can be guessed, or is another one.
+    """
     path = settings.data_dir / "key_pepper"
+    source = path if settings.key_pepper is None else "TOLLGATE_KEY_PEPPER"
     try:
-        return load_pepper(settings.key_pepper, path, may_create=not await has_keys(engine))
+        pepper = load_pepper(settings.key_pepper, path, may_create=not await has_keys(engine))
+        await check_pepper(engine, pepper)
     except SecretMissing:
         raise StartRefused(
             f"there is no secret in {path}: the keys in the database need the pepper that they "
             "were made with; bring the file back or set TOLLGATE_KEY_PEPPER"
         ) from None
     except WeakSecret as error:
-        source = path if settings.key_pepper is None else "TOLLGATE_KEY_PEPPER"
         raise StartRefused(f"{source}: {error.problem}") from None
+    except PepperMismatch:
+        raise StartRefused(
+            f"{source} is not the pepper that the keys in the database were made with: set "
+            f"TOLLGATE_KEY_PEPPER, or bring {path} back, as it was"
+        ) from None
+    return pepper

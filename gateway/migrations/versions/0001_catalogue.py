@@ -49,6 +49,7 @@ def _create_catalog_revision() -> None:
         "catalog_revision",
         sa.Column("id", sa.SmallInteger(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("pepper_mark", sa.LargeBinary(32)),
         sa.CheckConstraint("id = 1", name="ck_catalog_revision_one_row"),
         sa.PrimaryKeyConstraint("id", name="pk_catalog_revision"),
     )

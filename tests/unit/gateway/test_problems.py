@@ -22,6 +22,7 @@ MODULES = (
 NEVER_ANSWERED = {
     "JournalInUse",
     "ModelRefused",
+    "PepperMismatch",
     "SchemaMismatch",
     "SecretMissing",
     "SettingInvalid",

@@ -166,3 +166,33 @@ def test_database_url_that_means_nothing_is_one_line(terminal: Terminal, url: st
     refused = Terminal(settings).run("migrate")
     assert refused.status == 1
     assert refused.err.startswith("tollgate: TOLLGATE_DATABASE_URL: ")
+
+
+PEPPERS = ("8RGrSvHi3LF7Ee2bhqdQ0MFvTzHyWfQp", "pZ1xN6uVYt0KfWc9sLrB4mJgEo7DaXhi")
+
+
+@pytest.mark.parametrize("command", [("keys", "list", "platform"), ("serve", "--port", "0")])
+def test_another_pepper_is_refused_in_one_line(
+    migrated: Terminal, command: tuple[str, ...]
+) -> None:
+    """Every key would get 401 under it, and nobody would know why."""
+    for pepper in PEPPERS:
+        settings = {**migrated.settings, "TOLLGATE_KEY_PEPPER": pepper}
+        made = Terminal(settings).run("keys", "create", "platform", "--name", "admin")
+    assert made.status == 1
+    refused = Terminal(settings).run_apart(*command)
+    assert refused.status == 1
+    assert refused.err.count("\n") == 1
+    for word in ("TOLLGATE_KEY_PEPPER", "key_pepper", "made with"):
+        assert word in refused.err
+
+
+def test_weak_pepper_names_its_source(migrated: Terminal) -> None:
+    """The setting, or the file."""
+    settings = {**migrated.settings, "TOLLGATE_KEY_PEPPER": "changeme"}
+    refused = Terminal(settings).run("keys", "list", "platform")
+    assert refused.err.startswith("tollgate: TOLLGATE_KEY_PEPPER: the secret has less than 32")
+    path = Path(migrated.settings["TOLLGATE_DATA_DIR"]) / "key_pepper"
+    path.write_text("changeme")
+    refused = migrated.run("keys", "list", "platform")
+    assert refused.err.startswith(f"tollgate: {path}: the secret has less than 32")

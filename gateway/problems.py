@@ -85,7 +85,7 @@ TABLE: tuple[Row, ...] = (
     Row(auth.NotFound, 404, "not_found", "There is no such resource"),
     Row(auth.InvalidChange, 422, "invalid_request", "The request is invalid"),
     Row(auth.KeysetUnavailable, 503, "keys_unavailable", "Credentials cannot be checked now"),
-    Row(edge.RequestInvalid, 400, "invalid_request", "The request is invalid"),
+    Row(edge.RequestInvalid, 400, "bad_request", "The request cannot be read"),
     Row(edge.JsonInvalid, 400, "invalid_json", "The body is not valid JSON"),
     Row(edge.ModelNameInvalid, 404, "model_not_found", "There is no such model"),
     Row(edge.RouteNotFound, 404, "not_found", "There is no such resource"),
@@ -190,10 +190,7 @@ def _detail(error: BaseException) -> str:
     if isinstance(error, edge.BodyTooLarge):
         return f"the body is over the limit of {error.limit_bytes} bytes"
     if isinstance(error, edge.OutputNotFinite):
-        return (
-            f"output {error.output} holds NaN or infinity, which JSON cannot carry; "
-            "ask for a binary answer"
-        )
+        return f"output {error.output} holds NaN or infinity, which JSON cannot carry"
     if isinstance(error, inference.TooManyRows):
         return f"one request may hold at most {error.limit} rows"
     message = getattr(error, "message", "")

@@ -75,7 +75,7 @@ REFUSALS: dict[str, tuple[int, str, Ask]] = {
     "method, control plane": (405, "method_not_allowed", of_the_control_plane("PUT", "/v1/plans")),
     "json": (400, "invalid_json", lambda s, c: predict(s, c, body=b"{")),
     "json, control plane": (400, "invalid_json", of_the_control_plane("POST", "/v1/plans", b"{")),
-    "request": (400, "invalid_request", lambda s, c: predict(s, c, body={})),
+    "request": (400, "bad_request", lambda s, c: predict(s, c, body={})),
     "input": (400, "invalid_input", lambda s, c: predict(s, c, body={"inputs": {"z": [1]}})),
     "contract": (422, "contract_violated", lambda s, c: predict(s, c, body={"instances": ["1"]})),
     "schema": (422, "invalid_request", of_the_control_plane("POST", "/v1/plans", {"name": 7})),

@@ -226,11 +226,11 @@ def test_not_a_number_is_taken_for_a_float(
 
 
 def test_output_that_json_cannot_carry_is_422(v1_server: Server, v1_caller: Caller) -> None:
-    """Never a silent null, never a 500, and the caller learns what to ask for."""
+    """Never a silent null, never a 500, and the caller learns which output it was."""
     answer = v1_server.predict(v1_caller.api_key, {"instances": [1, 0]}, model="reciprocal")
     assert_refused(answer, 422)
     assert answer.body["code"] == "output_not_finite"
-    assert "binary" in answer.body["detail"]
+    assert answer.body["detail"].endswith("holds NaN or infinity, which JSON cannot carry")
 
 
 def test_each_outcome_has_the_status_of_the_map(v1_server: Server, v1_caller: Caller) -> None:

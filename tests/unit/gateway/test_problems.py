@@ -9,6 +9,7 @@ import gateway.limits.errors
 import gateway.usage.errors
 import inference.errors
 from auth.errors import CredentialInvalid, CredentialMissing
+from gateway.errors import OutputNotFinite
 from gateway.problems import TABLE, UNEXPECTED, invalid_fields, problem_of, row_of
 from inference.errors import ContractViolated, ModelNotFound, Violation
 
@@ -60,7 +61,14 @@ def test_codes_are_told_apart_by_status() -> None:
     statuses: dict[str, set[int]] = {}
     for row in TABLE:
         statuses.setdefault(row.code, set()).add(row.status)
-    assert {code for code, seen in statuses.items() if len(seen) > 1} <= {"invalid_request"}
+    statuses.setdefault(invalid_fields([]).code, set()).add(invalid_fields([]).status)
+    assert {code for code, seen in statuses.items() if len(seen) > 1} == set()
+
+
+def test_output_that_json_cannot_carry_promises_nothing() -> None:
+    """There is no other form of answer in this version."""
+    detail = problem_of(OutputNotFinite("price")).detail
+    assert detail == "output price holds NaN or infinity, which JSON cannot carry"
 
 
 def test_unexpected_error_tells_nothing() -> None:

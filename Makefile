@@ -4,28 +4,38 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
-PORT := $(or $(TOLLGATE_PORT),8000)
+RUN_STAMP := $(VENV)/.installed
+STAMP := $(VENV)/.installed-dev
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
+  --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 
 .PHONY: help setup run test lint format docs bench soak lock clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Create .venv with everything in requirements.lock
+setup: $(STAMP) ## Create .venv with all that running, testing and training need
 
-$(STAMP): requirements.lock pyproject.toml
+$(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tollgate needs CPython 3.11 or later; set PYTHON=..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "no venv module: install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+
+$(RUN_STAMP): requirements.lock pyproject.toml | $(BIN)/uv
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(STAMP) ## Serve the demo model on 127.0.0.1 with a demo tenant and key
+$(STAMP): requirements-dev.lock $(RUN_STAMP)
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: $(RUN_STAMP) ## Serve the demo model on 127.0.0.1 with a demo tenant and key
 	@exec $(BIN)/tollgate demo
 
 test: $(STAMP) ## Run the whole suite, services included
+	@scripts/packages.sh strace
 	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style, types and formatting
@@ -40,15 +50,17 @@ format: $(STAMP) ## Format and apply safe fixes
 docs: $(STAMP) ## Write the generated tables of README.md and docs/ anew
 	$(BIN)/python -m docs.generate
 
-bench: $(STAMP) ## Measure Tollgate against a bare app and a tutorial app (needs wrk)
+bench: $(STAMP) ## Measure Tollgate against a bare app and a tutorial app
+	@scripts/packages.sh wrk
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP) ## Run the long fault and load tests
-	$(BIN)/python -m pytest -m soak tests
+	@scripts/packages.sh strace
+	$(BIN)/python -m pytest -m soak
 
-lock: ## Write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
-	  --group dev --group train --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+lock: | $(BIN)/uv ## Write both lock files anew from pyproject.toml
+	$(COMPILE) --group build -o requirements.lock
+	$(COMPILE) --group build --group dev --group train -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the environment, the caches and the demo's data
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

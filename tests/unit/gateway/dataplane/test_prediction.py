@@ -1,0 +1,298 @@
+"""What is billed and what is given back, for every way a prediction can end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from auth.authenticator import Authenticator
+from auth.keyset import Keyset
+from auth.principal import Principal
+from gateway.dataplane.prediction import Answer, Call, PredictionPath
+from gateway.dataplane.v1 import V1Codec
+from gateway.errors import OutputNotFinite
+from gateway.limits.limiter import Grant, Outcome
+from gateway.limits.policy import Policy, Standing
+from gateway.usage.errors import JournalUnavailable
+from gateway.usage.journal import Journal
+from gateway.usage.record import UsageRecord
+from inference.batcher import Prediction
+from inference.errors import (
+    ContractViolated,
+    DeadlineExceeded,
+    InputInvalid,
+    ModelFailed,
+    ModelNotFound,
+    QueueFull,
+)
+from inference.predictor import Predictor
+from inference.registry import ModelVersion, Registry
+from inference.tensors import Tensors
+
+DEADLINE = 100.0
+
+
+class FakeContract:
+    """One number per row."""
+
+    is_named = False
+    feature_names = ("x",)
+    quotes_per_row = None
+    quotes_per_object = None
+
+    def rows_to_tensors(self, instances: list[float]) -> Tensors:
+        """Pack the rows."""
+        if not instances:
+            raise InputInvalid("there is no row to predict")
+        return {"x": np.array(instances, np.float32)}
+
+    def row_count(self, tensors: Tensors) -> int:
+        """Count the rows."""
+        return len(tensors["x"])
+
+
+@dataclass
+class FakeModel:
+    """A model of which only the names and the price are looked at."""
+
+    name: str = "double"
+    version: str = "3"
+    unit_weight: int = 5
+    contract: FakeContract = field(default_factory=FakeContract)
+
+
+@dataclass
+class FakeLimiter:
+    """Admit everybody and remember how it ended."""
+
+    admitted: list[tuple[int, bool]] = field(default_factory=list)
+    released: list[Outcome] = field(default_factory=list)
+
+    async def admit(self, policy: Policy, *, units: int, billed: bool) -> Grant:
+        """Admit."""
+        self.admitted.append((units, billed))
+        return Grant(policy, Standing(0, 0, 0, 0))
+
+    def release(self, grant: Grant, outcome: Outcome) -> None:
+        """Remember."""
+        assert grant
+        self.released.append(outcome)
+
+    def load_quota(self, tenant_id: str, period: int, units: int) -> None:
+        """Take no notice."""
+
+
+@dataclass
+class FakePredictor:
+    """Double the input, or fail as told."""
+
+    failure: Exception | None = None
+    runs: int = 0
+    scale: float = 2.0
+
+    async def predict(self, _model: object, tensors: Tensors, **_: object) -> Prediction:
+        """Run."""
+        self.runs += 1
+        if self.failure is not None:
+            raise self.failure
+        return Prediction({"y": tensors["x"] * self.scale}, 0.001, 0.002, len(tensors["x"]))
+
+
+@dataclass
+class FakeJournal:
+    """Keep records in memory, or refuse as told."""
+
+    records: list[UsageRecord] = field(default_factory=list)
+    is_full: bool = False
+    breaks: bool = False
+
+    def ensure_writable(self) -> None:
+        """Refuse when full."""
+        if self.is_full:
+            raise JournalUnavailable("full")
+
+    def stamp(self) -> int:
+        """Give a moment."""
+        return 1_700_000_000_000_000
+
+    async def record(self, record: UsageRecord) -> None:
+        """Keep the record."""
+        if self.breaks:
+            raise JournalUnavailable("no space left")
+        self.records.append(record)
+
+
+class FakeRegistry:
+    """A repository with one model."""
+
+    def resolve(self, name: str, version: str | None) -> FakeModel:
+        """Find it."""
+        assert version is None
+        return FakeModel(name=name)
+
+
+@dataclass
+class Bench:
+    """A prediction path between fakes."""
+
+    limiter: FakeLimiter = field(default_factory=FakeLimiter)
+    predictor: FakePredictor = field(default_factory=FakePredictor)
+    journal: FakeJournal = field(default_factory=FakeJournal)
+    time: float = 0.0
+
+    def path(self) -> PredictionPath:
+        """Build the path."""
+        return PredictionPath(
+            keyset=cast("Keyset", None),
+            authenticator=cast("Authenticator", None),
+            registry=cast("Registry", FakeRegistry()),
+            predictor=cast("Predictor", self.predictor),
+            limiter=self.limiter,
+            journal=cast("Journal", self.journal),
+            loop_time=lambda: self.time,
+        )
+
+    async def predict(
+        self,
+        body: bytes = b'{"instances": [1, 2, 3]}',
+        *,
+        is_test: bool = False,
+        before_record: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """Send one request through the path."""
+        model = cast("ModelVersion", FakeModel())
+        codec: Any = V1Codec()
+        caller = principal(is_test=is_test)
+        call = Call("id", caller, model, codec, DEADLINE, before_record)
+        return await self.path().predict(call, body)
+
+
+def principal(*, is_test: bool = False, models: frozenset[str] | None = None) -> Principal:
+    """Make a customer who may predict."""
+    return Principal(
+        tenant_id="ten_a",
+        credential_id="key_a",
+        scopes=frozenset({"predict"}),
+        models=models,
+        is_platform=False,
+        is_test=is_test,
+        requests_per_second=None,
+        burst=None,
+        units_per_month=None,
+        max_in_flight=None,
+    )
+
+
+async def test_answer_is_billed_once_with_its_units() -> None:
+    """Rows times the model's weight, under the caller's names."""
+    bench = Bench()
+    answer = await bench.predict()
+    record = bench.journal.records[0]
+    assert answer.body == b'{"predictions":[2.0,4.0,6.0]}'
+    assert (record.rows, record.units, record.tenant_id, record.key_id) == (3, 15, "ten_a", "key_a")
+    assert (record.model, record.version, record.protocol) == ("double", "3", "v1")
+    assert (record.queue_us, record.compute_us) == (1000, 2000)
+    assert bench.limiter.released == [Outcome.COMPLETED]
+
+
+async def test_test_key_is_recorded_without_units() -> None:
+    """Its calls are seen and cost nothing."""
+    bench = Bench()
+    answer = await bench.predict(is_test=True)
+    assert (answer.units, bench.journal.records[0].units) == (0, 0)
+    assert bench.limiter.admitted == [(0, False)]
+
+
+@pytest.mark.parametrize("failure", [ModelFailed("boom"), DeadlineExceeded(), InputInvalid("x")])
+async def test_failed_run_is_not_billed_and_gives_units_back(failure: Exception) -> None:
+    """The caller had the attempt and pays nothing."""
+    bench = Bench(predictor=FakePredictor(failure=failure))
+    with pytest.raises(type(failure)):
+        await bench.predict()
+    assert bench.journal.records == []
+    assert bench.limiter.released == [Outcome.FAILED]
+
+
+async def test_full_queue_consumes_nothing() -> None:
+    """The server itself refused, so rate and units come back."""
+    bench = Bench(predictor=FakePredictor(failure=QueueFull(1)))
+    with pytest.raises(QueueFull):
+        await bench.predict()
+    assert bench.limiter.released == [Outcome.REFUSED]
+
+
+async def test_journal_without_room_refuses_before_the_model_runs() -> None:
+    """No work that cannot be billed, and no limit touched."""
+    bench = Bench(journal=FakeJournal(is_full=True))
+    with pytest.raises(JournalUnavailable):
+        await bench.predict()
+    assert (bench.predictor.runs, bench.limiter.admitted) == (0, [])
+
+
+async def test_record_that_is_not_durable_is_no_answer() -> None:
+    """No 200 without a durable row, and nothing is consumed."""
+    bench = Bench(journal=FakeJournal(breaks=True))
+    with pytest.raises(JournalUnavailable):
+        await bench.predict()
+    assert bench.limiter.released == [Outcome.REFUSED]
+
+
+async def test_answer_that_cannot_be_encoded_is_not_billed() -> None:
+    """Encoding comes before the record, because an error is never on the bill."""
+    bench = Bench(predictor=FakePredictor(scale=np.inf))
+    with pytest.raises(OutputNotFinite):
+        await bench.predict()
+    assert bench.journal.records == []
+
+
+async def test_late_answer_is_not_billed() -> None:
+    """The caller was promised 504 at the deadline."""
+    bench = Bench(time=DEADLINE + 1)
+    with pytest.raises(DeadlineExceeded):
+        await bench.predict()
+    assert bench.journal.records == []
+
+
+async def test_nothing_interrupts_the_record() -> None:
+    """The watch over client and deadline ends before the record begins."""
+    bench = Bench()
+    seen: list[int] = []
+    await bench.predict(before_record=lambda: seen.append(len(bench.journal.records)))
+    assert seen == [0]
+
+
+async def test_bad_body_meets_neither_limits_nor_model() -> None:
+    """What a contract refuses costs the caller nothing at all."""
+    bench = Bench()
+    with pytest.raises((InputInvalid, ContractViolated)):
+        await bench.predict(b'{"instances": []}')
+    assert (bench.limiter.admitted, bench.predictor.runs) == ([], 0)
+
+
+async def test_cancelled_prediction_gives_its_place_back() -> None:
+    """A client that left holds nothing in flight."""
+
+    class NeverEnding(FakePredictor):
+        async def predict(self, _model: object, tensors: Tensors, **_: object) -> Prediction:
+            await asyncio.Event().wait()
+            return Prediction(tensors, 0, 0, 0)
+
+    bench = Bench(predictor=NeverEnding())
+    task = asyncio.create_task(bench.predict())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert bench.limiter.released == [Outcome.FAILED]
+
+
+def test_model_that_is_not_granted_looks_like_none() -> None:
+    """Nobody learns which models other tenants have."""
+    path = Bench().path()
+    granted = principal(models=frozenset({"other"}))
+    with pytest.raises(ModelNotFound):
+        path.resolve(granted, "double", None)
+    assert path.resolve(principal(), "double", None).name == "double"

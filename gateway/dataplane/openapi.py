@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from gateway.model_documents import example_body
 from inference.registry import ModelVersion, Registry
 
 Document = dict[str, Any]
@@ -90,8 +91,9 @@ def _operation(model: ModelVersion) -> Document:
         },
     }
     content: Document = {"schema": request}
-    if model.example is not None:
-        content["example"] = {"instances": [model.example]}
+    example = example_body(model)
+    if example is not None:
+        content["example"] = example
     return {
         "tags": ["predictions"],
         "summary": f"Predict with {model.name}",

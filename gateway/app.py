@@ -68,6 +68,7 @@ def create_control_plane(settings: Settings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # a path that is not served is a 404, with or without a slash
         static_url="/docs-assets",
     )
     for router in ROUTERS:

@@ -98,3 +98,11 @@ async def test_broken_body_is_a_problem_without_echo(plane: ControlPlane) -> Non
     assert answer.headers["content-type"] == "application/problem+json"
     assert "canary" not in answer.text
     assert {item["location"] for item in answer.json()["errors"]} == {"body", "body.burst"}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/plans/", "/v1/usage/", "/healthz/live/"])
+async def test_path_with_a_slash_too_many_is_not_found(plane: ControlPlane, path: str) -> None:
+    """A redirect would send the key a second time, to wherever it points."""
+    answer = await plane.admin.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "not_found"

@@ -3,7 +3,6 @@
 import asyncio
 import shlex
 from pathlib import Path
-from typing import Annotated
 
 import orjson
 import typer
@@ -11,14 +10,12 @@ import typer
 from gateway.cli.console import Json, show_json
 from gateway.cli.demo_tenant import DemoDocument, prepare_demo, write_demo
 from gateway.cli.migrate import bring_up_to_date
-from gateway.cli.serve import Host, ModelRepository, Port, with_options
+from gateway.cli.serve import DataDir, Host, ModelRepository, Port, with_options
 from gateway.cli.server import check_servable, listen, run_server, url_of
 from gateway.services import Services
 from gateway.settings import load_settings
 
 FILE_NAME = "demo.json"
-
-DataDir = Annotated[Path | None, typer.Option(help="Data folder, instead of TOLLGATE_DATA_DIR.")]
 
 
 def register(program: typer.Typer) -> None:

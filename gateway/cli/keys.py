@@ -21,28 +21,43 @@ commands = typer.Typer(
 _COLUMNS = ("key_id", "test", "expires_at", "revoked_at", "last_used_at", "scopes", "name")
 _EVERY_SCOPE = "all"
 
-TenantId = Annotated[str, typer.Argument(help="Id of the tenant, or `platform`.")]
-KeyId = Annotated[str, typer.Argument(help="Public id of the key, as `keys list` shows it.")]
+TenantId = Annotated[
+    str, typer.Argument(metavar="TENANT_ID", help="Id of the tenant, or `platform`.")
+]
+KeyId = Annotated[
+    str, typer.Argument(metavar="KEY_ID", help="Public id of the key, as `keys list` shows it.")
+]
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands."""
+    program.add_typer(commands, name="keys")
 
 
 @commands.command("create")
 def create_key(
     *,
     tenant_id: TenantId,
-    name: Annotated[str, typer.Option(help="Name of the key, for people.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the key, for people.")],
     scopes: Annotated[
-        str, typer.Option(help="Comma list of scopes; `all` is every one the tenant may hold.")
+        str,
+        typer.Option(
+            metavar="SCOPES", help="Comma list of scopes; `all` is every one the tenant may hold."
+        ),
     ] = "predict,models:read",
     expires_at: Annotated[
-        str | None, typer.Option(help="RFC 3339 moment or date (UTC) at which the key ends.")
+        str | None,
+        typer.Option(metavar="MOMENT", help="RFC 3339 moment or date (UTC) at which the key ends."),
     ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="A test key: its use is not billed.")
     ] = False,
     requests_per_second: Annotated[
-        float | None, typer.Option(help="Rate of this key, within the plan's.")
+        float | None, typer.Option(metavar="RATE", help="Rate of this key, within the plan's.")
     ] = None,
-    burst: Annotated[int | None, typer.Option(help="Burst of this key, within the plan's.")] = None,
+    burst: Annotated[
+        int | None, typer.Option(metavar="REQUESTS", help="Burst of this key, within the plan's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Issue a key; its secret is shown this once.
@@ -91,7 +106,7 @@ def rotate_key(
     tenant_id: TenantId,
     key_id: KeyId,
     overlap_seconds: Annotated[
-        int, typer.Option(help="How long the secrets it has now go on working.")
+        int, typer.Option(metavar="SECONDS", help="How long the secrets it has now go on working.")
     ] = 0,
     as_json: Json = False,
 ) -> None:

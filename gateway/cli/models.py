@@ -36,7 +36,9 @@ def list_models(*, as_json: Json = False) -> None:
 
 def check_repository(
     *,
-    path: Annotated[Path, typer.Argument(help="Folder of name/version/model.onnx.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Folder of name/version/model.onnx.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Check a model repository before it is served.

@@ -25,22 +25,36 @@ _COLUMNS = (
     "name",
 )
 
+PlanId = Annotated[
+    str, typer.Argument(metavar="PLAN_ID", help="Id of the plan, as `plans list` shows it.")
+]
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands."""
+    program.add_typer(commands, name="plans")
+
 
 @commands.command("create")
 def create_plan(
     *,
-    name: Annotated[str, typer.Option(help="Name of the plan, for people.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the plan, for people.")],
     requests_per_second: Annotated[
-        float | None, typer.Option(help="Steady rate of each key; absent: no limit.")
+        float | None,
+        typer.Option(metavar="RATE", help="Steady rate of each key; absent: no limit."),
     ] = None,
     burst: Annotated[
-        int | None, typer.Option(help="Requests at once before the rate binds.")
+        int | None, typer.Option(metavar="REQUESTS", help="Requests at once before the rate binds.")
     ] = None,
     units_per_month: Annotated[
-        int | None, typer.Option(help="Units in a calendar month (UTC); absent: no limit.")
+        int | None,
+        typer.Option(metavar="UNITS", help="Units in a calendar month (UTC); absent: no limit."),
     ] = None,
     max_in_flight: Annotated[
-        int | None, typer.Option(help="Requests of a tenant at the same time; absent: no limit.")
+        int | None,
+        typer.Option(
+            metavar="REQUESTS", help="Requests of a tenant at the same time; absent: no limit."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +90,7 @@ def list_plans(*, as_json: Json = False) -> None:
 
 
 @commands.command("show")
-def show_plan(*, plan_id: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
+def show_plan(*, plan_id: PlanId, as_json: Json = False) -> None:
     """Show one plan."""
     plan = ask_store(lambda store: store.get_plan(plan_id))
     show(PlanDocument.of(plan), as_json=as_json)

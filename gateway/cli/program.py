@@ -1,28 +1,18 @@
-"""Put the `tollgate` command together, and turn every foreseen failure into one line."""
+"""Put the `tollgate` command together, of no more than the chosen subcommand needs.
 
+A server needs FastAPI, SQLAlchemy and ONNX Runtime, whose imports take 1.2 seconds; a page of help
+needs none of them. So the modules of the subcommands are imported by name, in `_load` alone.
+"""
+
+import importlib
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Final, NamedTuple, NoReturn
 
 import typer
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from auth.errors import AuthError
-from gateway.cli import demo, keys, migrate, models, plans, serve, tenants, usage
 from gateway.data_folder import keep_new_files_private
-from gateway.errors import GatewayError
-from gateway.usage.errors import UsageError
-from inference.errors import InferenceError
-
-USER_ERRORS = (
-    AuthError,
-    GatewayError,
-    InferenceError,
-    UsageError,
-    SQLAlchemyError,
-    OSError,
-)
-"""What an operator can cause and cure; anything else is a defect and keeps its traceback."""
 
 HELP = """Serve ONNX models behind API keys, limits and an exact bill.
 
@@ -36,8 +26,31 @@ tollgate serve
 """
 
 
-def build_program() -> typer.Typer:
-    """Build the command with all its subcommands."""
+class Subcommand(NamedTuple):
+    """A subcommand before it is loaded."""
+
+    module: str
+    """The module of this package whose `register` adds it."""
+
+    summary: str
+    """What the list of commands says of it; a test compares it with the command itself."""
+
+
+SUBCOMMANDS: Final = {
+    "serve": Subcommand("serve", "Serve the models of the repository until a signal says stop."),
+    "demo": Subcommand("demo", "Serve a demo tenant and print a request that works."),
+    "migrate": Subcommand("migrate", "Make the database, or bring it up to date."),
+    "usage": Subcommand("usage", "Read the bill: requests, rows and units."),
+    "check": Subcommand("models", "Check a model repository before it is served."),
+    "models": Subcommand("models", "Look at the models of the repository."),
+    "plans": Subcommand("plans", "Create, list and show plans: the limits that tenants buy."),
+    "tenants": Subcommand("tenants", "Create, list, show and change tenants: the customers."),
+    "keys": Subcommand("keys", "Issue, list, show, rotate and revoke API keys."),
+}
+
+
+def build_program(chosen: str | None) -> typer.Typer:
+    """Build the command with one subcommand that works and the names of the others."""
     program = typer.Typer(
         name="tollgate",
         help=HELP,
@@ -46,31 +59,42 @@ def build_program() -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
     )
-    for module in (serve, demo, migrate, usage):
-        module.register(program)
-    models.register(program)
-    program.add_typer(plans.commands, name="plans")
-    program.add_typer(tenants.commands, name="tenants")
-    program.add_typer(keys.commands, name="keys")
+    for name, summary in _not_loaded(chosen):
+        program.command(name, help=summary)(_stand_in)
+    if chosen in SUBCOMMANDS:
+        _load(SUBCOMMANDS[chosen].module).register(program)
     return program
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; exit 0 when it is done, 1 when it cannot be, 2 when called wrongly."""
     keep_new_files_private()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = next((word for word in words if not word.startswith("-")), None)
     try:
-        build_program()(arguments, prog_name="tollgate")
-    except USER_ERRORS as error:
-        typer.echo(f"tollgate: {one_line(error)}", err=True)
+        build_program(chosen)(words, prog_name="tollgate")
+    except SystemExit:
+        raise
+    except _load("failures").USER_ERRORS as error:  # read when something failed, and not before
+        typer.echo(f"tollgate: {_load('failures').one_line(error)}", err=True)
         sys.exit(1)
     sys.exit(0)
 
 
-def one_line(error: BaseException) -> str:
-    """Say what went wrong in one line."""
-    if isinstance(error, ArgumentError):
-        return f"TOLLGATE_DATABASE_URL: {error}"
-    if isinstance(error, SQLAlchemyError):
-        return f"the database cannot be used: {error.__cause__ or type(error).__name__}"
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+def _not_loaded(chosen: str | None) -> Iterator[tuple[str, str]]:
+    loaded = SUBCOMMANDS[chosen].module if chosen in SUBCOMMANDS else None
+    for name, subcommand in SUBCOMMANDS.items():
+        if subcommand.module != loaded:
+            yield name, subcommand.summary
+
+
+def _stand_in() -> None:
+    """Stand in the list of commands for one that was not asked for."""
+
+
+def _load(name: str) -> ModuleType:
+    """Import a module of this package by name.
+
+    The only place where that is done: imports at the top would load everything for every command.
+    """
+    return importlib.import_module(f"gateway.cli.{name}")

@@ -10,16 +10,27 @@ from gateway.cli.server import check_servable, listen, run_server, url_of
 from gateway.services import Services
 from gateway.settings import Settings, load_settings
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on, instead of TOLLGATE_HOST.")]
+Host = Annotated[
+    str | None, typer.Option(metavar="HOST", help="Address to listen on, instead of TOLLGATE_HOST.")
+]
 Port = Annotated[
     int | None,
-    typer.Option(min=0, max=65535, help="Port to listen on, instead of TOLLGATE_PORT; 0: any."),
+    typer.Option(
+        min=0,
+        max=65535,
+        metavar="PORT",
+        help="Port to listen on, instead of TOLLGATE_PORT; 0: any.",
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, max=64, help="Processes, instead of TOLLGATE_WORKERS.")
+    int | None,
+    typer.Option(min=1, max=64, metavar="COUNT", help="Processes, instead of TOLLGATE_WORKERS."),
 ]
 ModelRepository = Annotated[
-    Path | None, typer.Option(help="Models, instead of TOLLGATE_MODEL_REPOSITORY.")
+    Path | None, typer.Option(metavar="PATH", help="Models, instead of TOLLGATE_MODEL_REPOSITORY.")
+]
+DataDir = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Data folder, instead of TOLLGATE_DATA_DIR.")
 ]
 Insecure = Annotated[
     bool,
@@ -38,6 +49,7 @@ def serve(
     port: Port = None,
     workers: Workers = None,
     model_repository: ModelRepository = None,
+    data_dir: DataDir = None,
     insecure: Insecure = False,
     as_json: Json = False,
 ) -> None:
@@ -51,6 +63,7 @@ def serve(
         port=port,
         workers=workers,
         model_repository=model_repository,
+        data_dir=data_dir,
         allow_plaintext=insecure or None,
     )
     check_servable(settings)

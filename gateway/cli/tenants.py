@@ -19,15 +19,24 @@ commands = typer.Typer(
 
 _COLUMNS = ("tenant_id", "status", "plan_id", "models", "name")
 
-TenantId = Annotated[str, typer.Argument(help="Id of the tenant, as `tenants list` shows it.")]
+TenantId = Annotated[
+    str, typer.Argument(metavar="TENANT_ID", help="Id of the tenant, as `tenants list` shows it.")
+]
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands."""
+    program.add_typer(commands, name="tenants")
 
 
 @commands.command("create")
 def create_tenant(
     *,
-    name: Annotated[str, typer.Option(help="Name of the tenant, for people.")],
-    plan: Annotated[str, typer.Option(help="Id of the plan that it bought.")],
-    models: Annotated[str, typer.Option(help="Comma list of models, or * for all.")] = "*",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the tenant, for people.")],
+    plan: Annotated[str, typer.Option(metavar="PLAN_ID", help="Id of the plan that it bought.")],
+    models: Annotated[
+        str, typer.Option(metavar="MODELS", help="Comma list of models, or * for all.")
+    ] = "*",
     as_json: Json = False,
 ) -> None:
     """Create a tenant on a plan.
@@ -70,8 +79,10 @@ def update_tenant(
         Literal["active", "suspended"] | None,
         typer.Option(help="A suspended tenant's keys are refused from the next request on."),
     ] = None,
-    plan: Annotated[str | None, typer.Option(help="Id of the new plan.")] = None,
-    models: Annotated[str | None, typer.Option(help="Comma list of models, or * for all.")] = None,
+    plan: Annotated[str | None, typer.Option(metavar="PLAN_ID", help="Id of the new plan.")] = None,
+    models: Annotated[
+        str | None, typer.Option(metavar="MODELS", help="Comma list of models, or * for all.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Change a tenant; what is not named stays as it is.

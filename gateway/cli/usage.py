@@ -24,16 +24,19 @@ def register(program: typer.Typer) -> None:
 def read_usage(
     *,
     start: Annotated[
-        str | None, typer.Option("--from", help="First moment: a date (UTC) or RFC 3339.")
+        str | None,
+        typer.Option("--from", metavar="MOMENT", help="First moment: a date (UTC) or RFC 3339."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", help="First moment that is not counted.")
+        str | None, typer.Option("--to", metavar="MOMENT", help="First moment that is not counted.")
     ] = None,
     bucket: Annotated[Bucket, typer.Option(help="Parts of the range, in UTC.")] = "day",
     group_by: Annotated[
-        str | None, typer.Option(help="Comma list of tenant, model and key.")
+        str | None, typer.Option(metavar="GROUPS", help="Comma list of tenant, model and key.")
     ] = None,
-    tenant_id: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
+    tenant_id: Annotated[
+        str | None, typer.Option(metavar="TENANT_ID", help="Only this tenant.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read the bill: requests, rows and units.

@@ -1,6 +1,7 @@
 """A server that would break a promise does not start, and says why in one line."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,11 @@ def test_refused_start_is_one_line(terminal: Terminal) -> None:
         assert refused.status == 1
         assert refused.err.startswith("tollgate: ")
         assert refused.err.count("\n") == 1, refused.err
+
+
+def test_data_folder_can_be_given_as_an_option(terminal: Terminal, tmp_path: Path) -> None:
+    """As for the demo."""
+    refused = terminal.run_apart("serve", "--port", "0", "--data-dir", str(tmp_path / "given"))
+    assert "tollgate migrate" in refused.err
+    assert (tmp_path / "given").is_dir()
+    assert not (tmp_path / "var").exists()

@@ -5,6 +5,8 @@ a file that the same variable with ``_FILE`` appended names. The README's table 
 the docstrings here.
 """
 
+import difflib
+import logging
 import os
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,8 @@ from gateway.errors import SettingInvalid
 
 PREFIX = "TOLLGATE_"
 _FILE_SUFFIX = "_FILE"
+
+logger = logging.getLogger(__name__)
 
 
 class Settings(BaseModel):
@@ -100,26 +104,37 @@ class Settings(BaseModel):
 def load_settings() -> Settings:
     """Read the settings from the environment, with ``…_FILE`` variables replaced by their contents.
 
+    A variable of ours that is no setting is told in one warning and otherwise left alone: it may
+    be meant for another version, or be misspelt.
+
     Raises:
         SettingInvalid: a variable has a value of the wrong kind, or a named file cannot be read.
     """
-    from_files = {
-        name.removesuffix(_FILE_SUFFIX).removeprefix(PREFIX).lower(): _read(name, path)
-        for name, path in os.environ.items()
-        if name.startswith(PREFIX) and name.endswith(_FILE_SUFFIX) and path
-    }
+    given: dict[str, str] = {}
+    from_files: dict[str, str] = {}
+    for name, value in os.environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        field = name.removeprefix(PREFIX).removesuffix(_FILE_SUFFIX).lower()
+        if field not in Settings.model_fields:
+            _warn_of(name, field)
+        elif value and name.endswith(_FILE_SUFFIX):
+            from_files[field] = _read(name, value)
+        elif value:
+            given[field] = value
     try:
-        return Settings.model_validate(_environment() | from_files)
+        return Settings.model_validate(given | from_files)
     except ValidationError as error:
         raise SettingInvalid(_sentence(error)) from None
 
 
-def _environment() -> dict[str, str]:
-    return {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in os.environ.items()
-        if name.startswith(PREFIX) and not name.endswith(_FILE_SUFFIX) and value
-    }
+def _warn_of(name: str, field: str) -> None:
+    [nearest] = difflib.get_close_matches(field, Settings.model_fields, n=1, cutoff=0)
+    logger.warning(
+        "%s is no setting of this version and does nothing; did you mean %s?",
+        name,
+        f"{PREFIX}{nearest.upper()}",
+    )
 
 
 def _sentence(error: ValidationError) -> str:

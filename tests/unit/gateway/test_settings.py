@@ -51,3 +51,35 @@ def test_bad_value_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SettingInvalid, match="TOLLGATE_PORT") as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("TOLLGATE_PROT", "TOLLGATE_PORT"),
+        ("TOLLGATE_DATADIR", "TOLLGATE_DATA_DIR"),
+        ("TOLLGATE_PEPPER_FILE", "TOLLGATE_KEY_PEPPER"),
+        ("TOLLGATE_", "TOLLGATE_"),
+    ],
+)
+def test_unknown_variable_is_told_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, nearest: str
+) -> None:
+    """A misspelt setting would do nothing in silence; its value may be a secret."""
+    monkeypatch.setenv(name, "hunter2")
+    assert load_settings() == Settings()
+    [warning] = caplog.messages
+    assert warning.startswith(f"{name} ")
+    assert nearest in warning
+    assert "hunter2" not in warning
+
+
+def test_known_variables_are_not_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Every setting, and every one from a file, is known."""
+    (tmp_path / "url").write_text("sqlite://")
+    monkeypatch.setenv("TOLLGATE_DATABASE_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("TOLLGATE_ALLOW_PLAINTEXT", "1")
+    assert load_settings().database_url == "sqlite://"
+    assert caplog.messages == []

@@ -196,3 +196,12 @@ def test_weak_pepper_names_its_source(migrated: Terminal) -> None:
     path.write_text("changeme")
     refused = migrated.run("keys", "list", "platform")
     assert refused.err.startswith(f"tollgate: {path}: the secret has less than 32")
+
+
+def test_misspelt_setting_is_one_line_on_stderr(terminal: Terminal) -> None:
+    """And nothing is refused for it, since another version may know it."""
+    settings = {**terminal.settings, "TOLLGATE_PROT": "9000"}
+    done = Terminal(settings).run_apart("migrate", "--json")
+    assert (done.status, done.document) == (0, {"migrated": True})
+    assert done.err.count("\n") == 1
+    assert "TOLLGATE_PORT" in done.err

@@ -63,7 +63,7 @@ def test_bad_value_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_unknown_variable_is_told_with_the_nearest(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, nearest: str
+    *, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, nearest: str
 ) -> None:
     """A misspelt setting would do nothing in silence; its value may be a secret."""
     monkeypatch.setenv(name, "hunter2")

@@ -1,10 +1,13 @@
 """Bytes on a socket of one's own, for requests that no HTTP library would send."""
 
 import contextlib
+import re
 import socket
 
 ANSWER_SECONDS = 30.0
 """Bound on waiting for an answer: a server that hangs fails the test, and nothing is timed."""
+
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
 def send_raw(port: int, *pieces: bytes) -> bytes:
@@ -31,5 +34,4 @@ def read_all(connection: socket.socket) -> bytes:
 
 def statuses(received: bytes) -> list[int]:
     """List the status of every answer in what came back over one connection."""
-    lines = received.split(b"\r\n")
-    return [int(line.split(b" ")[1]) for line in lines if line.startswith(b"HTTP/1.1 ")]
+    return [int(status) for status in _STATUS.findall(received)]

@@ -4,11 +4,11 @@ Every dependency is async: a synchronous one would be run in a thread for each r
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Query
 from fastapi.security import APIKeyHeader, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from auth.errors import ScopeMissing, TenantNotFound
@@ -70,28 +70,30 @@ def require(*scopes: str) -> Callable[[Principal], Awaitable[Principal]]:
     return allowed
 
 
-@dataclass(frozen=True, slots=True)
-class PageQuery:
-    """Which part of a list is wanted."""
+class PageQuery(BaseModel):
+    """Which part of a list is wanted; a parameter that is not known is refused."""
 
-    after: str | None
-    limit: int
+    model_config = ConfigDict(extra="forbid")
 
-
-async def page_query(
     after: Annotated[
         str | None,
-        Query(max_length=64, description="`next` of the page before; absent for the first page"),
-    ] = None,
-    limit: Annotated[
-        int, Query(ge=1, le=MAX_PAGE_ITEMS, description="Most items in one page")
-    ] = DEFAULT_PAGE_ITEMS,
-) -> PageQuery:
-    """Read the part of the list that is wanted."""
-    return PageQuery(after, limit)
+        Field(max_length=64, description="`next` of the page before; absent for the first page"),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS, description="Most items in one page")] = (
+        DEFAULT_PAGE_ITEMS
+    )
 
 
-Paged = Annotated[PageQuery, Depends(page_query)]
+Paged = Annotated[PageQuery, Query()]
+
+
+class NoQuery(BaseModel):
+    """No parameter at all, of an operation that answers with everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Unqueried = Annotated[NoQuery, Query()]
 
 
 def check_reach(caller: Principal, tenant_id: str) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from auth.principal import Principal
 from auth.scopes import MODELS_READ, PREDICT
-from gateway.dependencies import Opened, require
+from gateway.dependencies import Opened, Unqueried, require
 from gateway.model_documents import (
     ModelMetadata,
     ModelNames,
@@ -24,7 +24,7 @@ Reader = Annotated[Principal, Depends(require(MODELS_READ, PREDICT))]
 
 
 @router.get("", operation_id="listModels", responses=problem_responses())
-async def list_models(caller: Reader, opened: Opened) -> ModelNames:
+async def list_models(caller: Reader, _query: Unqueried, opened: Opened) -> ModelNames:
     """List the models that the caller may use."""
     return ModelNames(models=usable_names(opened.registry.models(), caller.models))
 

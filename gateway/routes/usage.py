@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from auth.errors import TenantNotFound
 from auth.principal import Principal
@@ -26,27 +27,35 @@ Reader = Annotated[Principal, Depends(require(USAGE_READ, USAGE_READ_ALL))]
 _MOMENT = "a date or an RFC 3339 moment"
 
 
-async def report_wish(
-    *,
+class ReportParameters(BaseModel):
+    """The query of a report.
+
+    Threat: a misspelt `from` that nobody looks at would bill another range than was meant, so a
+    parameter that is not known is refused.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
     start: Annotated[
         str | None,
-        Query(alias="from", max_length=40, description=f"First moment: {_MOMENT}"),
-    ] = None,
+        Field(alias="from", max_length=40, description=f"First moment: {_MOMENT}"),
+    ] = None
     end: Annotated[
         str | None,
-        Query(alias="to", max_length=40, description=f"First moment not counted: {_MOMENT}"),
-    ] = None,
-    bucket: Annotated[Bucket, Query(description="Parts of the range, in UTC")] = "day",
+        Field(alias="to", max_length=40, description=f"First moment not counted: {_MOMENT}"),
+    ] = None
+    bucket: Annotated[Bucket, Field(description="Parts of the range, in UTC")] = "day"
     group_by: Annotated[
         str | None,
-        Query(max_length=40, pattern=GROUP_BY_PATTERN, description="Comma list of model, key"),
-    ] = None,
+        Field(max_length=40, pattern=GROUP_BY_PATTERN, description="Comma list of model, key"),
+    ] = None
     tenant_id: Annotated[
-        str | None, Query(max_length=64, description="Only this tenant; for `usage:read:all`")
-    ] = None,
-) -> ReportWish:
-    """Read the query of a report."""
-    return ReportWish(start=start, end=end, bucket=bucket, group_by=group_by, tenant_id=tenant_id)
+        str | None, Field(max_length=64, description="Only this tenant; for `usage:read:all`")
+    ] = None
+
+    def wish(self) -> ReportWish:
+        """Say what is wished for."""
+        return ReportWish(**self.model_dump())
 
 
 @router.get(
@@ -56,7 +65,7 @@ async def report_wish(
     responses=problem_responses(404, 422),
 )
 async def read_usage(
-    caller: Reader, wish: Annotated[ReportWish, Depends(report_wish)], opened: Opened
+    caller: Reader, parameters: Annotated[ReportParameters, Query()], opened: Opened
 ) -> UsageDocument:
     """Read requests, rows and units of a half-open range, by default of the current month (UTC).
 
@@ -64,7 +73,7 @@ async def read_usage(
     With `usage:read:all` the report is about every tenant, or about `tenant_id`, and
     `group_by` also knows `tenant`; else it is about the caller's own tenant.
     """
-    query = read_wish(await _within_reach(opened, caller, wish), now=datetime.now(UTC))
+    query = read_wish(await _within_reach(opened, caller, parameters.wish()), now=datetime.now(UTC))
     await opened.shipper.ship()
     return usage_document(query, await usage_report(opened.engine, query))
 

@@ -106,3 +106,17 @@ async def test_path_with_a_slash_too_many_is_not_found(plane: ControlPlane, path
     answer = await plane.admin.get(path)
     assert answer.status_code == 404
     assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/plans", "/v1/tenants", "/v1/tenants/platform/keys", "/v1/models"]
+)
+async def test_list_refuses_parameters_that_it_does_not_know(
+    plane: ControlPlane, path: str
+) -> None:
+    """A misspelt `after` would read the first page for ever."""
+    for name in ("aftr", "page", "offset"):
+        refused = await plane.admin.get(path, **{name: "secret"})
+        assert refused.status_code == 422
+        assert refused.json()["detail"] == "query: parameter 1 is not known here"
+        assert "secret" not in refused.text

@@ -95,3 +95,20 @@ async def test_wish_without_meaning_is_refused(
 ) -> None:
     """422, and never an empty report that looks like no usage."""
     assert (await plane.customer.get("/v1/usage", **params)).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["frm", "From", "form", "tenant", "limit", "from[]"])
+async def test_parameter_that_is_not_known_is_refused(plane: ControlPlane, name: str) -> None:
+    """A misspelt `from` would bill the current month; its place is told, its text is not."""
+    query = {"bucket": "day", name: "2026-11-01"}
+    refused = await plane.admin.get("/v1/usage", **query)
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == [
+        {"location": "query", "message": "parameter 2 is not known here"}
+    ]
+    assert "2026-11-01" not in refused.text
+
+
+async def test_misspelt_parameter_tells_strangers_nothing(plane: ControlPlane) -> None:
+    """Who calls is looked at first."""
+    assert (await plane.client.get("/v1/usage", params={"frm": "x"})).status_code == 401

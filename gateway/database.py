@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -39,9 +40,12 @@ class SchemaMismatch(StartRefused):
             if found is None or found in _known_revisions()
             else "it was made by a newer Tollgate: run that one"
         )
-        super().__init__(
-            f"the database schema is at {found or 'nothing'}, expected is {expected}: {advice}"
+        state = (
+            "the database is empty"
+            if found is None
+            else f"the database schema is at {found}, expected is {expected}"
         )
+        super().__init__(f"{state}: {advice}")
         self.found = found
         self.expected = expected
 
@@ -51,12 +55,21 @@ def create_engine(url: str) -> AsyncEngine:
 
     Threat: parameters in the text of a database error, or in the driver's own log of every
     statement, would carry digests and what callers sent into logs, so they are hidden.
+
+    Raises:
+        StartRefused: the driver that the URL names is not installed, or is not asynchronous.
     """
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)
     parsed = make_url(url)
     if parsed.drivername == "sqlite":
         parsed = parsed.set(drivername="sqlite+aiosqlite")
-    engine = create_async_engine(parsed, hide_parameters=True)
+    try:
+        engine = create_async_engine(parsed, hide_parameters=True)
+    except (ModuleNotFoundError, InvalidRequestError):
+        raise StartRefused(
+            f"TOLLGATE_DATABASE_URL: there is no driver for {parsed.drivername}: this version "
+            "keeps its records in SQLite (sqlite:///PATH)"
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)

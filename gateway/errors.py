@@ -15,8 +15,11 @@ GatewayError
 │   └── ClientDisconnected      nobody waits for the answer
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 └── StartRefused
-    └── SettingInvalid          a setting has a value of the wrong kind
+    ├── SettingInvalid          a setting has a value of the wrong kind
+    └── RepositoryMissing       there is no folder of models
 """
+
+from pathlib import Path
 
 
 class GatewayError(Exception):
@@ -101,3 +104,14 @@ class StartRefused(GatewayError):
 
 class SettingInvalid(StartRefused):
     """A setting has a value of the wrong kind."""
+
+
+class RepositoryMissing(StartRefused):
+    """There is no folder of models at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"there is no model repository at {path}: TOLLGATE_MODEL_REPOSITORY names "
+            "a folder of name/version/model.onnx"
+        )
+        self.path = path

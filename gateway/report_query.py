@@ -68,16 +68,21 @@ class UsageDocument(BaseModel):
     )
 
 
-def read_wish(wish: ReportWish, *, now: datetime) -> UsageQuery:
+def read_wish(wish: ReportWish, *, now: datetime, prefix: str = "") -> UsageQuery:
     """Understand a wish: half-open in UTC, the current month where no range is given.
+
+    Args:
+        wish: what was asked for.
+        now: the current month is the one of this moment.
+        prefix: what stands before `from` and `to` where they are written.
 
     Raises:
         RangeInvalid: a moment, the range or the grouping has no meaning.
     """
     first, last = period_bounds_us(period_of(microseconds(now.astimezone(UTC))))
     return UsageQuery(
-        start_us=first if wish.start is None else microseconds(parse_moment(wish.start)),
-        end_us=last if wish.end is None else microseconds(parse_moment(wish.end)),
+        start_us=_read(wish.start, name=f"{prefix}from", default_us=first),
+        end_us=_read(wish.end, name=f"{prefix}to", default_us=last),
         bucket=wish.bucket,
         group_by=wish.group_names,
         tenant_id=wish.tenant_id,
@@ -98,6 +103,10 @@ def usage_document(query: UsageQuery, report: UsageReport) -> UsageDocument:
         for row in report.rows
     ]
     return UsageDocument(data=lines, complete_through=_written(report.complete_through_us))
+
+
+def _read(text: str | None, *, name: str, default_us: int) -> int:
+    return default_us if text is None else microseconds(parse_moment(text, name=name))
 
 
 def _written(microseconds_since_epoch: int) -> str:

@@ -16,7 +16,7 @@ from auth.store import Store
 from gateway.background import keep_fresh
 from gateway.data_folder import PRIVATE_FOLDER
 from gateway.dataplane.prediction import PredictionPath
-from gateway.errors import StartRefused
+from gateway.errors import RepositoryMissing
 from gateway.limits.local_limiter import LocalLimiter
 from gateway.records import Records, open_records
 from gateway.settings import Settings
@@ -128,10 +128,7 @@ async def _open_models(
         intra_op_threads=settings.intra_op_threads, concurrent_runs=settings.concurrent_runs
     )
     if not settings.model_repository.is_dir():
-        raise StartRefused(
-            f"there is no model repository at {settings.model_repository}: "
-            "set TOLLGATE_MODEL_REPOSITORY"
-        )
+        raise RepositoryMissing(settings.model_repository)
     registry = await asyncio.to_thread(Registry.load, settings.model_repository, inference)
     for status in registry.statuses():
         if not status.is_ready:

@@ -70,7 +70,9 @@ def create_key(
             tenant_id,
             name=name,
             scopes=_scopes(scopes, tenant_id),
-            expires_at=None if expires_at is None else parse_moment(expires_at),
+            expires_at=None
+            if expires_at is None
+            else parse_moment(expires_at, name="--expires-at"),
             is_test=test,
             requests_per_second=requests_per_second,
             burst=burst,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.console import Json, show_json, show_table
-from gateway.errors import StartRefused
+from gateway.errors import RepositoryMissing, StartRefused
 from gateway.settings import Settings, load_settings
 from inference.registry import ModelStatus, Registry
 from inference.settings import InferenceSettings
@@ -62,10 +62,10 @@ def loaded(path: Path, settings: Settings) -> Iterator[Registry]:
     """Load a repository and give back what it held.
 
     Raises:
-        StartRefused: there is no such folder.
+        RepositoryMissing: there is no such folder.
     """
     if not path.is_dir():
-        raise StartRefused(f"{path} is not a folder")
+        raise RepositoryMissing(path)
     registry = Registry.load(
         path,
         InferenceSettings(

@@ -59,7 +59,7 @@ def read_usage(
 
 
 async def _report(settings: Settings, wish: ReportWish) -> UsageDocument:
-    query = read_wish(wish, now=datetime.now(UTC))
+    query = read_wish(wish, now=datetime.now(UTC), prefix="--")
     engine = create_engine(settings.resolved_database_url)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)

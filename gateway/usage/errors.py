@@ -30,7 +30,9 @@ class JournalInUse(UsageError):
     """Another process holds the journal file at `path`."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"another process holds the usage journal {path}")
+        super().__init__(
+            f"another server works here, it holds {path}: one server works per data folder"
+        )
         self.path = path
 
 

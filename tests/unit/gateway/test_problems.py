@@ -24,6 +24,7 @@ NEVER_ANSWERED = {
     "JournalInUse",
     "ModelRefused",
     "PepperMismatch",
+    "RepositoryMissing",
     "SchemaMismatch",
     "SecretMissing",
     "SettingInvalid",

@@ -41,3 +41,15 @@ def test_models_of_the_settings_are_listed(terminal: Terminal) -> None:
     """The list needs no server."""
     listed = terminal.run("models", "list", "--json").document["models"]
     assert [(model["model"], model["ready"]) for model in listed] == [("double", True)]
+
+
+def test_missing_repository_names_the_setting(terminal: Terminal, tmp_path: Path) -> None:
+    """Whichever command looks for it."""
+    nowhere = str(tmp_path / "nowhere")
+    moved = Terminal({**terminal.settings, "TOLLGATE_MODEL_REPOSITORY": nowhere})
+    assert moved.run("migrate").status == 0
+    for command in (("check", nowhere), ("models", "list"), ("serve", "--port", "0"), ("demo",)):
+        refused = moved.run_apart(*command)
+        assert refused.status == 1
+        assert refused.err.count("\n") == 1
+        assert "TOLLGATE_MODEL_REPOSITORY" in refused.err

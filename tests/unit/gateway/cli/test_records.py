@@ -81,7 +81,12 @@ def test_report_of_nothing_is_empty(migrated: Terminal) -> None:
     [
         (("tenants", "show", "ten_unknown"), "no such tenant"),
         (("keys", "create", "platform", "--name", "x", "--scopes", "fly"), "scopes: must be some"),
-        (("keys", "create", "platform", "--name", "x", "--expires-at", "soon"), "must be a date"),
+        (
+            ("keys", "create", "platform", "--name", "x", "--expires-at", "soon"),
+            "--expires-at must",
+        ),
+        (("usage", "--from", "soon"), "--from must be a date"),
+        (("usage", "--to", "2026-13-01"), "--to must be a date"),
         (("plans", "create", "--name", "x", "--burst", "5"), "needs requests_per_second"),
         (("tenants", "update", "platform"), "name at least one"),
         (("usage", "--from", "2026-11-02", "--to", "2026-11-01"), ""),
@@ -111,7 +116,7 @@ def test_database_that_was_never_made_names_the_command(terminal: Terminal) -> N
     """The remedy stands in the message."""
     refused = terminal.run("plans", "list")
     assert refused.status == 1
-    assert "tollgate migrate" in refused.err
+    assert refused.err == "tollgate: the database is empty: run `tollgate migrate`\n"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +162,19 @@ def test_lost_pepper_is_not_replaced_in_silence(migrated: Terminal) -> None:
     refused = migrated.run("keys", "list", "platform")
     assert refused.status == 1
     assert "TOLLGATE_KEY_PEPPER" in refused.err
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("plans", "list"), ("usage",)])
+@pytest.mark.parametrize("url", ["postgresql://there/db", "mysql://there/db", "sqlite+pysqlite://"])
+def test_other_databases_are_refused_in_one_line(
+    terminal: Terminal, url: str, command: tuple[str, ...]
+) -> None:
+    """Their drivers are not there, which is no reason for a traceback."""
+    settings = {**terminal.settings, "TOLLGATE_DATABASE_URL": url}
+    refused = Terminal(settings).run(*command)
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert refused.err.startswith("tollgate: TOLLGATE_DATABASE_URL: ")
+    assert "SQLite" in refused.err
 
 
 @pytest.mark.parametrize("url", ["nonsense", "fax://there"])

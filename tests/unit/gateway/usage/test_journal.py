@@ -191,7 +191,7 @@ async def test_bound_holds_after_a_restart(bill: Bill) -> None:
 
 async def test_second_journal_on_the_file_is_refused(bill: Bill, journal: Journal) -> None:
     """Two writers would reuse positions, and the ledger would skip records."""
-    with pytest.raises(JournalInUse):
+    with pytest.raises(JournalInUse, match="one server works per data folder"):
         await bill.journal().open()
     await journal.close()
     again = bill.journal()

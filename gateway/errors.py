@@ -9,6 +9,7 @@ GatewayError
 │   ├── MethodNotAllowed        the path exists, the verb does not
 │   ├── CredentialAmbiguous     more than one credential was sent
 │   ├── CredentialInUrl         a credential stands in the query string
+│   ├── HeadTooLarge            the request line and the headers are over the cap
 │   ├── BodyTooLarge            the body is over the cap
 │   ├── BodyTooSlow             the body did not arrive before the deadline
 │   ├── EncodingUnsupported     the body has a Content-Encoding
@@ -68,6 +69,14 @@ class CredentialAmbiguous(RequestError):
 
 class CredentialInUrl(RequestError):
     """A credential stands in the query string, where proxies and histories keep it."""
+
+
+class HeadTooLarge(RequestError):
+    """The request line and the headers are over the cap of `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the limit is {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
 
 
 class BodyTooLarge(RequestError):

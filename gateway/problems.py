@@ -92,6 +92,7 @@ TABLE: tuple[Row, ...] = (
     Row(edge.MethodNotAllowed, 405, "method_not_allowed", "The method is not allowed here"),
     Row(edge.CredentialAmbiguous, 400, "credential_ambiguous", "More than one credential"),
     Row(edge.CredentialInUrl, 400, "credential_in_url", "A credential stands in the URL"),
+    Row(edge.HeadTooLarge, 431, "head_too_large", "The headers are too large"),
     Row(edge.BodyTooLarge, 413, "body_too_large", "The body is too large"),
     Row(edge.BodyTooSlow, 408, "body_too_slow", "The body did not arrive in time"),
     Row(edge.EncodingUnsupported, 415, "encoding_unsupported", "The body is encoded"),

@@ -1,0 +1,188 @@
+"""One connection: small heads that arrive in time, and problem documents for what is no HTTP."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttpProtocol
+
+HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
+
+
+class FakeTransport(asyncio.Transport):
+    """Keep what is written, and be closed once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:  # noqa: ANN401 - any buffer
+        """Keep the bytes."""
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        """Remember it."""
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        """Say whether it was closed."""
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        """Nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read here."""
+
+
+class FakeLoop:
+    """Keep timers until the test lets them ring; everything else is the running loop's."""
+
+    def __init__(self) -> None:
+        self.timers: list[tuple[float, Callable[[], object], asyncio.TimerHandle]] = []
+        self._loop = asyncio.get_running_loop()
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        """Keep a timer."""
+        handle = self._loop.call_later(3600, callback)
+        self.timers.append((seconds, callback, handle))
+        return handle
+
+    def create_task(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the loop's own
+        """Start a task of the running loop."""
+        return self._loop.create_task(*arguments, **options)
+
+    def ring(self) -> None:
+        """Let every timer ring that was not cancelled."""
+        for _, callback, handle in self.timers:
+            if not handle.cancelled():
+                handle.cancel()
+                callback()
+
+
+class Connection:
+    """A connection to an app that tells the headers it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[tuple[bytes, bytes]]] = []
+        self.loop = FakeLoop()
+        self.transport = FakeTransport()
+        config = uvicorn.Config(
+            self._app, interface="asgi3", lifespan="off", log_config=None, ws="none"
+        )
+        config.load()
+        self.protocol = BoundedHttpProtocol(
+            config=config, server_state=ServerState(), app_state={}, _loop=self.loop
+        )
+        self.protocol.connection_made(self.transport)
+
+    async def send(self, *pieces: bytes) -> bytes:
+        """Hand bytes over, let the app run, and return everything that was written so far."""
+        for piece in pieces:
+            self.protocol.data_received(piece)
+        while self.protocol.tasks:
+            await asyncio.wait(list(self.protocol.tasks))
+        return self.transport.written
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        while (await receive()).get("more_body"):
+            pass
+        self.seen.append(list(scope["headers"]))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def connection() -> Connection:
+    """Open a connection."""
+    return Connection()
+
+
+def problem_of(written: bytes) -> tuple[bytes, dict[str, Any]]:
+    """Read a refusal's status line and document."""
+    head, _, body = written.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    document: dict[str, Any] = json.loads(body)
+    assert f"x-request-id: {document['request_id']}".encode() in head
+    return head.split(b"\r\n")[0], document
+
+
+async def test_ordinary_request_passes(connection: Connection) -> None:
+    """In one piece or in several."""
+    request = HEAD + b"content-length: 2\r\n\r\nhi"
+    assert b" 204 " in await connection.send(request)
+    assert (await connection.send(request[:9], request[9:])).count(b" 204 ") == 2
+    assert not connection.transport.is_closed
+
+
+@pytest.mark.parametrize("line", [b"x-a: b\r\n", b"x-a: " + b"a" * 1000])
+async def test_endless_head_is_refused(connection: Connection, line: bytes) -> None:
+    """Many headers or one long one: 431 as soon as the bound is passed, and no further reading."""
+    pieces = [HEAD, *[line] * (MAX_HEAD_BYTES // len(line) + 1)]
+    status, document = problem_of(await connection.send(*pieces))
+    assert status == b"HTTP/1.1 431 Request Header Fields Too Large"
+    assert document["code"] == "head_too_large"
+    assert connection.transport.is_closed
+
+
+async def test_head_is_bounded_for_each_request(connection: Connection) -> None:
+    """Many requests on one connection are not one head."""
+    piece = b"x-a: " + b"a" * 20_000 + b"\r\n"
+    for _ in range(5):
+        await connection.send(HEAD, piece, piece, b"content-length: 0\r\n\r\n")
+    assert len(connection.seen) == 5
+
+
+@pytest.mark.parametrize("pieces", [[], [b"POST"], [HEAD, b"x-a: b"]])
+async def test_head_that_does_not_come_ends_the_connection(
+    connection: Connection, pieces: list[bytes]
+) -> None:
+    """Neither silence nor half a head holds a connection for ever."""
+    await connection.send(*pieces)
+    connection.loop.ring()
+    assert connection.transport.is_closed
+    assert {seconds for seconds, _, _ in connection.loop.timers} == {HEAD_SECONDS}
+
+
+async def test_second_head_has_its_time_too(connection: Connection) -> None:
+    """A good request first buys no time for a slow one."""
+    await connection.send(HEAD + b"content-length: 0\r\n\r\n")
+    await connection.send(b"POST / HT")
+    connection.loop.ring()
+    assert connection.transport.is_closed
+
+
+async def test_slow_body_is_not_the_heads_business(connection: Connection) -> None:
+    """Once the head is there, the request's own deadline counts."""
+    connection.protocol.data_received(HEAD + b"content-length: 2\r\n\r\nh")
+    connection.loop.ring()
+    assert not connection.transport.is_closed
+    assert b" 204 " in await connection.send(b"i")
+
+
+async def test_trailer_is_no_header(connection: Connection) -> None:
+    """A credential after the body is not one."""
+    chunks = b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nauthorization: Bearer x\r\n\r\n"
+    assert b" 204 " in await connection.send(HEAD + chunks)
+    assert [name for name, _ in connection.seen[0]] == [b"host", b"transfer-encoding"]
+
+
+async def test_noise_gets_a_problem_document(connection: Connection) -> None:
+    """Clients read `error` as text in every refusal, whoever makes it."""
+    status, document = problem_of(await connection.send(b"\0\1\2\r\n\r\n"))
+    assert status == b"HTTP/1.1 400 Bad Request"
+    assert isinstance(document["error"], str)
+    assert connection.transport.is_closed
+
+
+async def test_lost_connection_leaves_no_timer(connection: Connection) -> None:
+    """Its timers do not outlive it."""
+    await connection.send(b"POST")
+    connection.protocol.connection_lost(None)
+    assert all(handle.cancelled() for _, _, handle in connection.loop.timers)

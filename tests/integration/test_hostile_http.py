@@ -86,7 +86,6 @@ REFUSED: dict[str, Write] = {
     "TLS": lambda _: bytes.fromhex("1603010200010001fc0303") + b"\0" * 100,
     "noise": lambda _: b"\0\1\2\3" * 100,
     "asterisk": lambda s: s.head(method="OPTIONS", target="*"),
-    "long target": lambda s: s.head(method="GET", target="/v1/models?" + "a" * 200_000),
     "target beyond ASCII": lambda s: s.head(method="GET", target="/v1/models/\xff"),
     "path that is no UTF-8": lambda s: s.head(method="GET", target="/v1/models/%ff%fe"),
     "query that is no UTF-8": lambda s: s.head(method="GET", target="/v1/usage?tenant_id=%ff"),
@@ -152,6 +151,13 @@ def test_chunked_body_over_the_cap_is_refused(sender: Sender) -> None:
     pieces = [chunk] * (OVER_THE_CAP // CHUNK_BYTES)
     received = sender.send(sender.head(CHUNKED), *pieces, b"0\r\n\r\n")
     assert received in ([413], [])  # an answer may be lost when the server closes first
+
+
+@pytest.mark.parametrize("target", ["/v1/models?" + "a" * 200_000, "/" + "a" * 200_000])
+def test_long_target_is_refused(sender: Sender, target: str) -> None:
+    """A request line has a bound, whoever asks."""
+    received = sender.send(sender.head(method="GET", target=target))
+    assert received in ([400], [431], [])  # an answer may be lost when the server closes first
 
 
 def test_pipelined_requests_are_answered_in_their_order(sender: Sender) -> None:

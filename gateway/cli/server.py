@@ -8,6 +8,7 @@ import contextlib
 import gc
 import ipaddress
 import logging.config
+import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,6 +18,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.errors import StartRefused
+from gateway.http_protocol import BoundedHttpProtocol
 from gateway.middleware import App, Receive, Send
 from gateway.services import Services
 from gateway.settings import Settings
@@ -84,6 +86,7 @@ def run_server(settings: Settings, listener: socket.socket, *, on_ready: OnReady
         StartRefused: and every other error that the start met, as it was raised.
     """
     logging.config.dictConfig(_logging(settings.log_level))
+    _allow_many_connections()
     server_log = logging.getLogger("uvicorn")
 
     async def begin(services: Services) -> None:
@@ -96,7 +99,7 @@ def run_server(settings: Settings, listener: socket.socket, *, on_ready: OnReady
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttpProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",
@@ -153,6 +156,15 @@ class ObservedStart:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).partition(" (while")[0]
+
+
+def _allow_many_connections() -> None:
+    """Take all the file descriptors that the system allows; a connection needs one.
+
+    Threat: with the usual soft limit, a thousand silent connections shut everybody else out.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _is_loopback(host: str) -> bool:

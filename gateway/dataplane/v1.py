@@ -72,7 +72,10 @@ class V1Codec:
 
         Raises:
             OutputNotFinite: an output holds NaN or infinity; orjson would write null in silence.
+            RequestInvalid: rows were sent, and the model has not one answer for each of them.
         """
+        if decoded.form == "instances":
+            _check_rows(outputs, decoded.rows)
         values = {name: _jsonable(array) for name, array in outputs.items()}
         if len(values) == 1:
             content = next(iter(values.values()))
@@ -149,8 +152,15 @@ def _rows(outputs: Mapping[str, NDArray[Any]]) -> Iterator[tuple[object, ...]]:
     return zip(*columns, strict=True)
 
 
+def _check_rows(outputs: Mapping[str, NDArray[Any]], rows: int) -> None:
+    """Refuse row form where an output is no list of rows: predictions could not be told apart."""
+    for array in outputs.values():
+        if not array.ndim or len(array) != rows:
+            raise RequestInvalid("the model has no answer for each row: send inputs, not instances")
+
+
 def _jsonable(array: NDArray[Any]) -> object:
-    if array.dtype.kind == "O":
+    if array.dtype.kind == "O" or not array.ndim:
         return _texts(array.tolist())
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 

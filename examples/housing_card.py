@@ -55,7 +55,7 @@ description = "Sale price of a house in Windsor, Ontario, in the summer of 1987.
 unit_weight = 1 # units billed for one row
 
 [batching]
-max_batch_size = 64   # rows in one run of the model
+max_batch_size = 256  # rows in one run of the model
 max_queue_rows = 4096 # rows that may wait; more are refused with 503
 """
 _NUMERIC = """

@@ -125,7 +125,9 @@ async def _open_models(
 ) -> tuple[Registry, Predictor]:
     """Load and warm every model; one that does not load is told by readiness, not by a crash."""
     inference = InferenceSettings(
-        intra_op_threads=settings.intra_op_threads, concurrent_runs=settings.concurrent_runs
+        intra_op_threads=settings.intra_op_threads,
+        concurrent_runs=settings.concurrent_runs,
+        inline_run_microseconds=settings.inline_run_microseconds,
     )
     if not settings.model_repository.is_dir():
         raise RepositoryMissing(settings.model_repository)

@@ -21,6 +21,8 @@ from inference.tensors import Tensors
 
 logger = logging.getLogger(__name__)
 
+_SLOW_SECONDS = 0.005
+_SLOW_RUNS = 3
 _NEW_WEIGHT = 0.2
 """Weight of the latest run in the moving average of seconds for each row."""
 
@@ -37,8 +39,9 @@ class Prediction(NamedTuple):
 class Batcher:
     """Run one model version for many callers.
 
-    Concurrency: used from one event loop; at most one run at a time, in the executor. Cost on the
-    loop: a future and two dictionary entries for each request, no task and no timer of its own.
+    Concurrency: used from one event loop; at most one run at a time, in the executor, or on the
+    loop where `quick_rows` says that so few rows run quicker than a thread takes its turn. Cost on
+    the loop: a future and two dictionary entries for each request, no task and no timer.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class Batcher:
         executor: Executor,
         max_batch_size: int = 64,
         max_queue_rows: int = 4096,
+        quick_rows: int = 0,
+        slow_seconds: float = _SLOW_SECONDS,
         name: str = "model",
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -58,6 +63,9 @@ class Batcher:
         self._executor = executor
         self._capacity = max_batch_size if runtime.signature.is_batchable else 1
         self._max_queue_rows = max_queue_rows
+        self._quick_rows = quick_rows
+        self._slow_seconds = slow_seconds
+        self._slow_runs = 0
         self._name = name
         self._given_clock = clock
         self._input_names = runtime.signature.input_names
@@ -151,6 +159,9 @@ class Batcher:
         if not batch:
             self._is_busy = False
             return
+        if sum([request.rows for request in batch]) <= self._quick_rows:
+            self._run_here(loop, batch)
+            return
         try:
             self._executor.submit(self._run, loop, batch)
         except RuntimeError:
@@ -163,6 +174,20 @@ class Batcher:
         tensors = [request.tensors for request in batch]
         run = run_batch(self._runtime, tensors, [request.rows for request in batch])
         loop.call_soon_threadsafe(self._finish, loop, batch, run)
+
+    def _run_here(self, loop: asyncio.AbstractEventLoop, batch: list[Request]) -> None:
+        """Run a batch whose time is known to be shorter than a thread's turn.
+
+        Threat: a model that turned slow would hold up every tenant, so three slow runs in a row
+        send it to the thread for good.
+        """
+        tensors = [request.tensors for request in batch]
+        run = run_batch(self._runtime, tensors, [request.rows for request in batch])
+        self._slow_runs = self._slow_runs + 1 if run.seconds > self._slow_seconds else 0
+        if self._slow_runs >= _SLOW_RUNS:
+            self._quick_rows = 0
+            logger.warning("%s: runs take too long for the event loop", self._name)
+        loop.call_soon(self._finish, loop, batch, run)
 
     def _finish(self, loop: asyncio.AbstractEventLoop, batch: list[Request], run: BatchRun) -> None:
         """Count a run, start the next one, and answer the callers while that one computes."""

@@ -4,7 +4,7 @@ Verify, load, compile its contract, warm it up, and check it against its golden 
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from inference.contract_compiler import compile_contract
 from inference.errors import InferenceError, ModelFailed, ModelRefused
 from inference.manifest import OutputDoc
 from inference.onnx_runtime import OnnxRuntime
+from inference.quickness import has_known_time, measure_quick_rows
 from inference.repository import Golden, ModelFiles, VersionPath, read_version
 from inference.runtime import Runtime
 from inference.settings import InferenceSettings
@@ -46,6 +47,8 @@ class ModelVersion:
     """One row of a request, or None."""
 
     runtime: Runtime
+    quick_rows: int = 0
+    """Rows that are known to run so quickly that a thread would cost more; 0: always a thread."""
 
 
 def load_version(path: VersionPath, settings: InferenceSettings) -> ModelVersion:
@@ -55,14 +58,31 @@ def load_version(path: VersionPath, settings: InferenceSettings) -> ModelVersion
         ModelRefused: it is not acceptable; the reason says which check it failed.
     """
     files = read_version(path)
-    verify_model(path.name, files.model)
+    model = verify_model(path.name, files.model)
     runtime = OnnxRuntime(path.name, files.model, intra_op_threads=settings.intra_op_threads)
     try:
-        return _prepare(path, files, runtime)
+        version = _prepare(path, files, runtime)
+        limit_seconds = settings.inline_run_microseconds / 1e6
+        if limit_seconds and has_known_time(model, runtime.signature, files.manifest):
+            version = _with_quick_rows(version, limit_seconds)
     except (InferenceError, ValueError) as error:
         runtime.close()
         reason = error.reason if isinstance(error, ModelRefused) else str(error)
         raise ModelRefused(path.name, reason) from None
+    return version
+
+
+def _with_quick_rows(version: ModelVersion, limit_seconds: float) -> ModelVersion:
+    """Measure a warm model; one without a known row, or that fails on zeros, is never quick."""
+    if version.contract.example_row is None:
+        return version
+    try:
+        quick_rows = measure_quick_rows(
+            version.runtime, version.contract, limit_seconds=limit_seconds
+        )
+    except InferenceError:
+        return version
+    return replace(version, quick_rows=quick_rows)
 
 
 def _prepare(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVersion:

@@ -20,6 +20,7 @@ class Predictor:
                 executor=executor,
                 max_batch_size=model.max_batch_size,
                 max_queue_rows=model.max_queue_rows,
+                quick_rows=model.quick_rows,
                 name=model.name,
             )
             for model in registry.models()

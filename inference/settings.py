@@ -13,3 +13,6 @@ class InferenceSettings(BaseModel):
 
     concurrent_runs: int = Field(default=1, ge=1, le=64)
     """Runs at the same time over all models; the size of the executor that runs them."""
+
+    inline_run_microseconds: int = Field(default=200, ge=0, le=10_000)
+    """Runs that are known to be quicker than this stay on the event loop; 0 keeps none there."""

@@ -11,11 +11,28 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 
 from inference.errors import ModelRefused
 
+VALUE_DRIVEN = frozenset(
+    (
+        "ConstantOfShape",
+        "Expand",
+        "If",
+        "Loop",
+        "OneHot",
+        "Pad",
+        "Range",
+        "Resize",
+        "Scan",
+        "SequenceMap",
+        "StringSplit",
+        "Tile",
+        "Upsample",
+    )
+)
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
-def verify_model(name: str, content: bytes) -> None:
-    """Check the bytes of a `model.onnx`; parsing them opens no other file.
+def verify_model(name: str, content: bytes) -> onnx.ModelProto:
+    """Check the bytes of a `model.onnx` and return it parsed; that opens no other file.
 
     Threat: a tensor with EXTERNAL data names a file that the engine reads, wherever it lies; an
     operator of an unknown domain is code that this server does not have.
@@ -33,6 +50,15 @@ def verify_model(name: str, content: bytes) -> None:
     local = {(function.domain, function.name) for function in model.functions}
     for message in _walk(model):
         _verify_message(name, message, local)
+    return model
+
+
+def has_value_driven_work(model: onnx.ModelProto) -> bool:
+    """Say whether values, not shapes, may decide how much work or memory a run takes."""
+    return any(
+        message.DESCRIPTOR.name == "NodeProto" and message.op_type in VALUE_DRIVEN
+        for message in _walk(model)
+    )
 
 
 def _verify_message(name: str, message: Any, local: set[tuple[str, str]]) -> None:  # noqa: ANN401 - generated classes

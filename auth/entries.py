@@ -52,10 +52,10 @@ def build_entry(record: KeyRecord, tenant: Tenant, plan: Plan | None) -> KeyEntr
             models=None if tenant.models == ALL_MODELS else frozenset(tenant.models),
             is_platform=tenant.tenant_id == PLATFORM_TENANT_ID,
             is_test=key.is_test,
-            requests_per_second=lower(
-                key.requests_per_second, plan.requests_per_second if plan else None
+            requests_per_second=_limit(
+                key, key.requests_per_second, plan.requests_per_second if plan else None
             ),
-            burst=lower(key.burst, plan.burst if plan else None),
+            burst=_limit(key, key.burst, plan.burst if plan else None),
             units_per_month=plan.units_per_month if plan else None,
             max_in_flight=plan.max_in_flight if plan else None,
         ),
@@ -64,6 +64,11 @@ def build_entry(record: KeyRecord, tenant: Tenant, plan: Plan | None) -> KeyEntr
         is_revoked=key.revoked_at is not None,
         is_suspended=tenant.status != "active",
     )
+
+
+def _limit(key: ApiKey, own: T | None, planned: T | None) -> T | None:
+    """Resolve a limit: the platform's own word for a key wins, a tenant's can only tighten."""
+    return own if key.may_exceed_plan and own is not None else lower(own, planned)
 
 
 def lower(own: T | None, planned: T | None) -> T | None:

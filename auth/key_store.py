@@ -45,11 +45,15 @@ class KeyStore(Catalogue):
         is_test: bool = False,
         requests_per_second: float | None = None,
         burst: int | None = None,
+        may_exceed_plan: bool = False,
     ) -> IssuedKey:
         """Issue a key; its secret is in the answer and nowhere else.
 
+        With `may_exceed_plan`, which is the platform's to say, the key's own limits hold whatever
+        the plan says; else they can only tighten it.
+
         Raises:
-            InvalidChange: a value is not taken, or a limit is above the plan's.
+            InvalidChange: a value is not taken, or a limit is above the plan's and may not be.
             TenantNotFound: there is no such tenant.
         """
         now = self._now()
@@ -66,11 +70,12 @@ class KeyStore(Catalogue):
             last_used_at=None,
             requests_per_second=requests_per_second,
             burst=check_rate(requests_per_second, burst),
+            may_exceed_plan=may_exceed_plan,
         )
 
         async def change(connection: AsyncConnection, revision: int) -> None:
             plan = await _plan_of(connection, tenant_id)
-            if plan is not None:
+            if plan is not None and not may_exceed_plan:
                 rate_limit = plan.requests_per_second
                 check_override(requests_per_second, rate_limit, field="requests_per_second")
                 check_override(burst, plan.burst, field="burst")

@@ -45,6 +45,7 @@ def api_key_from(row: AnyRow) -> ApiKey:
         name=row.name,
         scopes=tuple(row.scopes),
         is_test=row.is_test,
+        may_exceed_plan=row.may_exceed_plan,
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

@@ -97,6 +97,7 @@ api_keys: Final = Table(
     Column("name", String(200), nullable=False),
     Column("scopes", JSON, nullable=False),
     Column("is_test", Boolean, nullable=False),
+    Column("may_exceed_plan", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),

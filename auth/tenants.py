@@ -56,6 +56,8 @@ class ApiKey:
     last_used_at: datetime | None
     requests_per_second: float | None
     burst: int | None
+    may_exceed_plan: bool = False
+    """The platform set the limits: they hold whatever the plan says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,6 +195,8 @@ def _detail(error: BaseException) -> str:
     if isinstance(error, inference.TooManyRows):
         return f"one request may hold at most {error.limit} rows"
     message = getattr(error, "message", "")
+    if isinstance(error, auth.InvalidChange):
+        message = f"{error.field}: {message}"
     return message if isinstance(message, str) else ""
 
 

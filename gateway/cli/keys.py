@@ -76,6 +76,7 @@ def create_key(
             is_test=test,
             requests_per_second=requests_per_second,
             burst=burst,
+            may_exceed_plan=True,
         )
 
     show(IssuedKeyDocument.of_issued(ask_store(create)), as_json=as_json)

@@ -48,6 +48,7 @@ async def create_key(
         is_test=wish.test,
         requests_per_second=wish.limits.requests_per_second,
         burst=wish.limits.burst,
+        may_exceed_plan=caller.is_platform,
     )
     return IssuedKeyDocument.of_issued(issued)
 

@@ -113,3 +113,20 @@ def test_quota_survives_a_restart(own_server: Server) -> None:
         own_server.predict(caller.api_key, own_server.demo["example"]).status for _ in range(7)
     ]
     assert statuses == [200] * 5 + [429] * 2
+
+
+def test_platform_may_give_a_key_more_than_its_plan(server: Server) -> None:
+    """A tenant's own keys can only be tighter; the seller decides otherwise key by key."""
+    plan_id = make_plan(server, requests_per_second=0.001, burst=2)
+    tenant_id = make_tenant(server, plan_id)
+    own = make_caller(server, tenant_id, scopes=["predict", "keys:write"])
+    limits = {"requests_per_second": 0.001, "burst": 9}
+    raised = make_caller(server, tenant_id, limits=limits)
+    refused = server.call(
+        "POST",
+        f"/v1/tenants/{tenant_id}/keys",
+        key=own.api_key,
+        body={"name": "k", "scopes": ["predict"], "limits": limits},
+    )
+    assert len(hammer(server, raised).served) == 9
+    assert (refused.status, refused.body["code"]) == (422, "invalid_request")

@@ -98,6 +98,7 @@ def _create_api_keys() -> None:
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("is_test", sa.Boolean(), nullable=False),
+        sa.Column("may_exceed_plan", sa.Boolean(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("expires_at", _TIME),
         sa.Column("revoked_at", _TIME),

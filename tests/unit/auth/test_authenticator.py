@@ -212,6 +212,26 @@ async def test_lower_plan_beats_the_limit_of_a_key(
     assert (principal.requests_per_second, principal.burst) == (3, 7)
 
 
+async def test_limit_that_the_platform_set_beats_the_plan(
+    store: Store, keyset: Keyset, authenticator: Authenticator
+) -> None:
+    """The seller may give one key more, or less, than its tenant's plan."""
+    plan = await store.create_plan(
+        name="p", requests_per_second=3, burst=7, units_per_month=None, max_in_flight=None
+    )
+    tenant = await store.create_tenant(name="Acme", plan_id=plan.plan_id, models=["*"])
+    issued = await store.create_key(
+        tenant.tenant_id,
+        name="k",
+        scopes=["predict"],
+        requests_per_second=100,
+        may_exceed_plan=True,
+    )
+    await keyset.refresh()
+    principal = authenticator.authenticate(issued.api_key)
+    assert principal.requests_per_second == 100
+
+
 async def test_last_use_is_handed_over_once(server: Server, issued: IssuedKey) -> None:
     """Accepted requests are noted, refused ones are not."""
     await server.principal(issued.api_key)

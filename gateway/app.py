@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, MutableMapping
+from importlib import metadata
 from typing import Any
 
 from fastapi import FastAPI
@@ -65,7 +66,7 @@ def create_control_plane(settings: Settings) -> FastAPI:
     app = FastAPIOffline(
         title=TITLE,
         description=DESCRIPTION,
-        version="0.1.0",
+        version=metadata.version("tollgate"),
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,  # a path that is not served is a 404, with or without a slash

@@ -53,14 +53,17 @@ class Keyset:
         """Read from SQL what changed; everyone who waits shares one load.
 
         A load that began before a change cannot have seen it, so whoever asks after the change
-        waits for the next load.
+        waits for the next load. A load that is done may not have been forgotten yet; awaiting it
+        gives the loop no turn in which that could happen.
 
         Raises:
             KeysetUnavailable: the database cannot be read.
         """
         wanted = self._generation.value
         while True:
-            load = self._load or self._start_load()
+            load = self._load
+            if load is None or load.done():
+                load = self._start_load()
             began = self._load_generation
             await asyncio.shield(load)
             if began >= wanted:
@@ -73,7 +76,8 @@ class Keyset:
         return self._load
 
     def _forget_load(self, load: asyncio.Task[None]) -> None:
-        self._load = None
+        if self._load is load:
+            self._load = None
         if not load.cancelled():
             load.exception()  # seen by us, should every waiter be gone
 

@@ -80,6 +80,19 @@ async def test_load_from_before_a_change_does_not_satisfy_a_later_check(
     await early
 
 
+async def test_load_that_is_done_and_not_yet_forgotten_is_not_awaited_for_ever(
+    keyset: Keyset, generation: Generation
+) -> None:
+    """A caller in the loop's same round would spin, and the load never be forgotten."""
+    await keyset.refresh()
+    done = asyncio.ensure_future(asyncio.sleep(0))
+    await done
+    keyset._load = done
+    generation.bump()
+    await keyset.refresh()
+    assert keyset.is_current()
+
+
 async def test_cancelled_caller_does_not_cancel_the_load(keyset: Keyset) -> None:
     """A caller that goes away takes nothing from the others."""
     leaving = asyncio.create_task(keyset.refresh())

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.dataplane.request_ids import RequestIds
 from gateway.errors import BodyTooLarge, RouteNotFound
-from gateway.problems import problem_headers, problem_of
+from gateway.problems import send_problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -42,7 +42,7 @@ class ControlPlaneEdge:
         scope.setdefault("state", {})["request_id"] = request_id
         refusal = _refusal(scope)
         if refusal is not None:
-            await _refuse(send, refusal, request_id)
+            await send_problem(send, refusal, request_id)
             return
         await self._app(scope, _capped(receive), _with_headers(send, request_id))
 
@@ -59,14 +59,6 @@ def _refusal(scope: MutableMapping[str, Any]) -> Exception | None:
         if name == b"content-length" and value.isdigit() and int(value) > MAX_CONTROL_BODY_BYTES:
             return BodyTooLarge(MAX_CONTROL_BODY_BYTES)
     return None
-
-
-async def _refuse(send: Send, error: Exception, request_id: str) -> None:
-    problem = problem_of(error)
-    body = problem.body(request_id)
-    headers = problem_headers(problem, request_id, body)
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _capped(receive: Receive) -> Receive:

@@ -9,9 +9,10 @@ request produce a huge answer.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +24,8 @@ from gateway.limits import errors as limits
 from gateway.limits.headers import limit_headers
 from gateway.usage import errors as usage
 from inference import errors as inference
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_FIELD_ERRORS = 10
 MAX_TEXT_CHARACTERS = 300
@@ -181,6 +184,16 @@ def log_problem(error: BaseException, problem: Problem, request_id: str) -> None
 
 def _redacted(text: str) -> str:
     return _API_KEY.sub("[API key]", text)
+
+
+async def send_problem(send: Send, error: Exception, request_id: str) -> None:
+    """Answer one request outside FastAPI with the problem that an error is, and log it."""
+    problem = problem_of(error)
+    log_problem(error, problem, request_id)
+    body = problem.body(request_id)
+    headers = problem_headers(problem, request_id, body)
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _detail(error: BaseException) -> str:

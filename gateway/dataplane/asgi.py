@@ -23,7 +23,7 @@ from gateway.errors import (
     RequestInvalid,
 )
 from gateway.limits.headers import limit_headers
-from gateway.problems import log_problem, problem_headers, problem_of
+from gateway.problems import send_problem
 
 Headers = list[tuple[bytes, bytes]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -53,7 +53,7 @@ class PredictionDoor:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the ASGI boundary: nothing may escape it
-            await _send_problem(send, error, request_id)
+            await send_problem(send, error, request_id)
             return
         await send(
             {
@@ -177,12 +177,3 @@ def _answer_headers(answer: Answer, request_id: str) -> Headers:
         (b"tollgate-model-version", answer.model_version.encode()),
         *limit_headers(answer.policy, answer.grant.standing),
     ]
-
-
-async def _send_problem(send: Send, error: Exception, request_id: str) -> None:
-    problem = problem_of(error)
-    log_problem(error, problem, request_id)
-    body = problem.body(request_id)
-    headers = problem_headers(problem, request_id, body)
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -39,8 +39,8 @@ class _Tenant:
 
 
 @dataclass(slots=True, eq=False)
-class _LocalGrant(Grant):
-    """A grant with what `release` has to undo."""
+class LocalGrant(Grant):
+    """A grant with what `release` has to undo: `units` of the quota of `period`, and the slot."""
 
     tenant: _Tenant
     meter: _Meter
@@ -83,7 +83,7 @@ class LocalLimiter:
         self._sweep_at = _FIRST_SWEEP
         self._month = Month(0, 0, 0)
 
-    async def admit(self, policy: Policy, *, units: int, billed: bool) -> Grant:
+    async def admit(self, policy: Policy, *, units: int, billed: bool) -> LocalGrant:
         """Admit one request of `units`, or refuse it without consuming anything.
 
         Raises:
@@ -121,14 +121,14 @@ class LocalLimiter:
             _charge(tenant, period, used + charged)
         standing = _standing(policy, moved_us, used=used + charged, left_us=left_us)
         slot_us += meter.returned_us
-        grant = _LocalGrant(policy, standing, tenant, meter, period, charged, slot_us)
+        grant = LocalGrant(policy, standing, tenant, meter, period, charged, slot_us)
         if cap is not None:
             tenant.leases[grant] = now_us + self._lease_us
         return grant
 
     def release(self, grant: Grant, outcome: Outcome) -> None:
         """End the request: free its place in flight and give back what `outcome` says."""
-        if not isinstance(grant, _LocalGrant):
+        if not isinstance(grant, LocalGrant):
             raise TypeError("a grant of another limiter")
         if grant.is_released:
             return
@@ -146,6 +146,19 @@ class LocalLimiter:
         """Set the units that a tenant has used in a period (`202611`), read from the ledger."""
         tenant = self._tenants.get(tenant_id) or self._add_tenant(tenant_id)
         _charge(tenant, period, units)
+
+    def idle_at_us(self, policy: Policy) -> int:
+        """Return when an API key is idle again, on the monotonic clock; 0 when it is unknown."""
+        tenant = self._tenants.get(policy.tenant_id)
+        meter = tenant.meters.get(policy.key_id) if tenant else None
+        return meter.idle_at_us if meter else 0
+
+    def delay_idle(self, policy: Policy, idle_at_us: int) -> None:
+        """Count what an API key used elsewhere: it is idle no sooner than then."""
+        tenant = self._tenants.get(policy.tenant_id) or self._add_tenant(policy.tenant_id)
+        now_us = self._monotonic_ns() // 1000
+        meter = tenant.meters.get(policy.key_id) or self._add_meter(tenant, policy.key_id, now_us)
+        meter.idle_at_us = max(meter.idle_at_us, idle_at_us)
 
     def _add_tenant(self, tenant_id: str) -> _Tenant:
         tenant = self._tenants[tenant_id] = _Tenant()
@@ -215,7 +228,7 @@ def _charge(tenant: _Tenant, period: int, used: int) -> None:
         del tenant.units[min(kept for kept in tenant.units if kept != period)]
 
 
-def _return_rate(grant: _LocalGrant, now_us: int) -> None:
+def _return_rate(grant: LocalGrant, now_us: int) -> None:
     """Give back the part of the request's slot that has not passed yet.
 
     What has passed was there for others already; giving back more would let a key exceed its rate.

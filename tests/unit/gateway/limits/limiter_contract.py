@@ -38,7 +38,7 @@ class LimiterContract(ABC):
     """Subclass it as `Test...` and say how the limiter is made."""
 
     @abstractmethod
-    def make(self, clocks: Clocks) -> Limiter:
+    async def make(self, clocks: Clocks) -> Limiter:
         """Return an empty limiter on these clocks, with leases of `LEASE_SECONDS`."""
 
     @pytest.fixture
@@ -47,9 +47,9 @@ class LimiterContract(ABC):
         return Clocks()
 
     @pytest.fixture
-    def limiter(self, clocks: Clocks) -> Limiter:
+    async def limiter(self, clocks: Clocks) -> Limiter:
         """Return an empty limiter."""
-        return self.make(clocks)
+        return await self.make(clocks)
 
     # Rate
 
@@ -64,7 +64,7 @@ class LimiterContract(ABC):
     ) -> None:
         """A request gets in if and only if no window of time would then hold too many."""
         clocks = Clocks()
-        limiter, limits = self.make(clocks), policy(rate=rate, burst=burst)
+        limiter, limits = await self.make(clocks), policy(rate=rate, burst=burst)
         interval_us = limits.interval_us
         past: list[int] = []
         for gap in gaps:
@@ -83,7 +83,7 @@ class LimiterContract(ABC):
     async def test_refunds_never_let_a_key_exceed_its_rate(self, data: st.DataObject) -> None:
         """What was admitted and not given back stays within rate and burst in every window."""
         clocks = Clocks()
-        limiter, limits = self.make(clocks), policy(rate=1.0, burst=3)
+        limiter, limits = await self.make(clocks), policy(rate=1.0, burst=3)
         held: list[tuple[int, Grant]] = []
         for _ in range(data.draw(st.integers(1, 40))):
             clocks.advance(data.draw(st.integers(0, 2 * SECOND_US)))
@@ -330,7 +330,7 @@ class LimiterContract(ABC):
             burst=data.draw(st.integers(1, 4)),
             units=data.draw(st.integers(1, 30)),
         )
-        limiter = self.make(clocks)
+        limiter = await self.make(clocks)
         for _ in range(data.draw(st.integers(1, 30))):
             standing = (await limiter.admit(limits, units=1, billed=True)).standing
             if data.draw(st.booleans()) and not await admitted(limiter, limits):
@@ -354,7 +354,7 @@ class LimiterContract(ABC):
     async def test_remaining_is_exact(self, burst: int, spent: int, pause_us: int) -> None:
         """Exactly `r` more requests get in now, and after `t` seconds a whole burst does."""
         clocks = Clocks()
-        limiter, limits = self.make(clocks), policy(rate=2.0, burst=burst)
+        limiter, limits = await self.make(clocks), policy(rate=2.0, burst=burst)
         for _ in range(min(spent, burst - 1)):
             assert await admitted(limiter, limits)
         clocks.advance(pause_us)

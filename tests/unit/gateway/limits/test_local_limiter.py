@@ -25,7 +25,7 @@ def local_limiter(clocks: Clocks) -> LocalLimiter:
 class TestLocalLimiter(LimiterContract):
     """The contract, in one process."""
 
-    def make(self, clocks: Clocks) -> Limiter:
+    async def make(self, clocks: Clocks) -> Limiter:
         """Return an empty local limiter."""
         return local_limiter(clocks)
 

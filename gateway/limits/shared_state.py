@@ -1,0 +1,184 @@
+"""What one process knows of the counters that live in Redis, and what it owes them.
+
+It bridges the two ways of counting. While Redis is there, each reply brings the process up to date,
+so that the local limiter can go on from there; while Redis is away, what was admitted locally is
+kept as owed and told with the next call. A Redis that comes back empty is rebuilt from it.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+from gateway.limits.policy import Policy
+from gateway.limits.redis_keys import leases_key, meter_key, tenant_prefix, units_key
+
+_FIRST_SWEEP = 1024
+_MOST = 2**51
+
+Leases = dict[Hashable, int]
+"""What is in flight and when each is taken for lost, oldest first."""
+
+
+@dataclass(slots=True)
+class SharedTenant:
+    """One tenant as Redis last told it."""
+
+    prefix: str
+    since: int = 0
+    """Which hash of units Redis counts in; another one than before means that Redis lost it."""
+
+    period: int = 0
+    used: int = 0
+    """The units used in `period` by the last reply, or by the ledger."""
+
+    owed: int = 0
+    """Units of `period` that were admitted locally and Redis does not know yet."""
+
+    leases: Leases = field(default_factory=dict)
+    """Requests of this process that hold a lease in Redis."""
+
+    local_leases: Leases = field(default_factory=dict)
+    """Requests of this process that were admitted locally."""
+
+    is_mirrored: bool = False
+    """Whether the local limiter has been told of `used` since the last reply."""
+
+    callers: dict[str, "SharedCaller"] = field(default_factory=dict)
+
+    def learn(self, since: int, period: int, used: int) -> None:
+        """Take over what a reply says."""
+        self.since, self.period, self.used = since, period, used
+        self.is_mirrored = False
+
+    def load(self, period: int, used: int) -> None:
+        """Take over what the ledger says; what Redis said of the same period is never lowered."""
+        if period == self.period:
+            used = max(used, self.used)
+        else:
+            self.owed = 0
+        self.learn(self.since, period, used)
+
+    def owe(self, period: int, units: int) -> None:
+        """Note units that were admitted (or, below 0, given back) without Redis."""
+        if period > self.period:
+            self.period, self.used, self.owed = period, 0, 0
+        if period == self.period:
+            self.owed += units
+
+
+@dataclass(slots=True)
+class SharedCaller:
+    """One API key under one policy."""
+
+    policy: Policy
+    tenant: SharedTenant
+    keys: tuple[str, str, str]
+    interval_us: int
+    capacity_us: int
+    limit: int
+    """Units of a month; -1: unlimited. Like the two above no more than doubles hold exactly."""
+
+    cap: int
+    """Requests in flight; -1: unlimited."""
+
+    idle_at_us: int = 0
+    """When it is idle again by the last reply, on the monotonic clock of this process."""
+
+    is_local: bool = False
+    """Whether it was admitted locally since the last call to Redis."""
+
+    is_mirrored: bool = False
+    """Whether the local limiter has been told of `idle_at_us` since the last reply."""
+
+
+class KnownCallers:
+    """The API keys of which this process knows something; idle ones are forgotten."""
+
+    def __init__(self, prefix: str, *, monotonic_ns: Callable[[], int]) -> None:
+        self._prefix = prefix
+        self._monotonic_ns = monotonic_ns
+        self._tenants: dict[str, SharedTenant] = {}
+        self._caller_count = 0
+        self._sweep_at = _FIRST_SWEEP
+
+    def tenant_of(self, tenant_id: str) -> SharedTenant:
+        """Find a tenant, or add one that nothing is known of."""
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            prefix = tenant_prefix(self._prefix, tenant_id)
+            tenant = self._tenants[tenant_id] = SharedTenant(prefix)
+        return tenant
+
+    def caller_of(self, policy: Policy) -> SharedCaller:
+        """Find an API key under its policy, or add it in place of an earlier policy."""
+        tenant = self._tenants.get(policy.tenant_id) or self.tenant_of(policy.tenant_id)
+        known = tenant.callers.get(policy.key_id)
+        if known is not None and known.policy is policy:
+            return known
+        if known is None:
+            if self._caller_count >= self._sweep_at:
+                self._forget_idle(tenant)
+            self._caller_count += 1
+        prefix = tenant.prefix
+        keys = (meter_key(prefix, policy.key_id), units_key(prefix), leases_key(prefix))
+        caller = tenant.callers[policy.key_id] = SharedCaller(
+            policy,
+            tenant,
+            keys,
+            interval_us=min(policy.interval_us, _MOST),
+            capacity_us=min(policy.capacity_us, _MOST),
+            limit=-1 if policy.units_per_month is None else min(policy.units_per_month, _MOST),
+            cap=-1 if policy.max_in_flight is None else min(policy.max_in_flight, _MOST),
+        )
+        if known is not None:
+            caller.idle_at_us, caller.is_local = known.idle_at_us, known.is_local
+        return caller
+
+    def _forget_idle(self, kept: SharedTenant) -> None:
+        """Forget what Redis has forgotten too; the cost is shared by the API keys added."""
+        now_us = self._monotonic_ns() // 1000
+        self._caller_count = 0
+        for tenant_id, tenant in list(self._tenants.items()):
+            tenant.callers = {
+                key_id: caller
+                for key_id, caller in tenant.callers.items()
+                if caller.idle_at_us > now_us or caller.is_local
+            }
+            self._caller_count += len(tenant.callers)
+            is_known = tenant.callers or tenant.leases or tenant.local_leases or tenant.period
+            if tenant is not kept and not is_known:
+                del self._tenants[tenant_id]
+        self._sweep_at = max(_FIRST_SWEEP, 2 * self._caller_count)
+
+
+def count_held(leases: Leases, now_us: int) -> int:
+    """Count what is in flight, without those that ran out."""
+    while leases:
+        oldest = next(iter(leases))
+        if leases[oldest] > now_us:
+            break
+        del leases[oldest]
+    return len(leases)
+
+
+def local_share(policy: Policy, tenant: SharedTenant, *, workers: int, held: int) -> Policy:
+    """Return the limits that one worker grants alone: its part, and at least one of each.
+
+    Args:
+        policy: the limits of all workers together.
+        tenant: what the process knows of the tenant.
+        workers: how many share the limits.
+        held: requests of this process that are in flight by Redis' leave.
+    """
+    cap, limit = policy.max_in_flight, policy.units_per_month
+    if workers == 1 and (cap is None or not held):
+        return policy
+    rate = policy.requests_per_second
+    known = tenant.used + tenant.owed
+    return Policy(
+        tenant_id=policy.tenant_id,
+        key_id=policy.key_id,
+        requests_per_second=None if rate is None else rate / workers,
+        burst=None if rate is None else max(1, policy.quota_requests // workers),
+        units_per_month=None if limit is None else known + max(0, limit - known) // workers,
+        max_in_flight=None if cap is None else max(0, max(1, cap // workers) - held),
+    )

@@ -1,0 +1,40 @@
+"""Limiters on a real Redis, on real or on fake clocks."""
+
+import time
+
+from gateway.limits.local_limiter import LocalLimiter
+from gateway.limits.redis_limiter import SCRIPT, RedisLimiter
+from gateway.limits.redis_link import BUDGET_SECONDS, RedisLink
+from tests.unit.gateway.limits.callers import LEASE_SECONDS, Clocks
+
+PATIENT_SECONDS = 5.0  # where the decision is under test, and not the budget
+
+
+def build_limiter(
+    url: str,
+    *,
+    clocks: Clocks | None = None,
+    prefix: str = "test",
+    budget_seconds: float = BUDGET_SECONDS,
+    workers: int = 1,
+) -> RedisLimiter:
+    """Return a limiter that is not connected yet."""
+    monotonic_ns = clocks.monotonic_ns if clocks else time.monotonic_ns
+    wall_ns = clocks.wall_ns if clocks else time.time_ns
+    return RedisLimiter(
+        RedisLink(
+            url,
+            SCRIPT,
+            probe_key=f"{prefix}:probe",
+            budget_seconds=budget_seconds,
+            retry_seconds=0.02,
+        ),
+        stand_in=LocalLimiter(
+            monotonic_ns=monotonic_ns, wall_ns=wall_ns, lease_seconds=LEASE_SECONDS
+        ),
+        monotonic_ns=monotonic_ns,
+        lease_seconds=LEASE_SECONDS,
+        workers=workers,
+        prefix=prefix,
+        clocks=(lambda: (clocks.monotonic_us, clocks.wall_us)) if clocks else None,
+    )

@@ -1,0 +1,78 @@
+"""A real redis-server of our own, on a unix socket in a folder that a test gives."""
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+READY = "eady to accept connections"  # over TCP and over a unix socket it is worded differently
+
+
+class RedisServer:
+    """Start, kill, hang and ask one redis-server; it keeps nothing on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "redis.sock"
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"unix://{self._socket}"
+
+    def start(self) -> None:
+        """Start it empty and wait until it accepts connections."""
+        self._socket.unlink(missing_ok=True)
+        options = ["--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+        self._process = subprocess.Popen(
+            ["redis-server", *options, "--appendonly", "no", "--dir", str(self._socket.parent)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        log = []
+        for line in self._process.stdout:
+            log.append(line)
+            if READY in line:
+                return
+        raise AssertionError("redis-server did not start:\n" + "".join(log))
+
+    def kill(self) -> None:
+        """End it at once, with all it holds."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+    def hang(self) -> None:
+        """Stop it where it is: connections stay, and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def ask(self, *command: str | int) -> Any:  # noqa: ANN401 - whatever Redis answers
+        """Send one command and return its answer."""
+        with redis.Redis.from_url(self.url) as client:
+            return client.execute_command(*command)
+
+
+@contextlib.contextmanager
+def running_redis(folder: Path) -> Iterator[RedisServer]:
+    """Run a server for the length of a block."""
+    server = RedisServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

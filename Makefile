@@ -35,7 +35,7 @@ run: $(RUN_STAMP) ## Serve the demo model on 127.0.0.1 with a demo tenant and ke
 	@exec $(BIN)/tollgate demo
 
 test: $(STAMP) ## Run the whole suite, services included
-	@scripts/packages.sh strace
+	@scripts/packages.sh redis-server strace
 	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style, types and formatting
@@ -55,7 +55,7 @@ bench: $(STAMP) ## Measure Tollgate against a bare app and a tutorial app
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP) ## Run the long fault and load tests
-	@scripts/packages.sh strace
+	@scripts/packages.sh redis-server strace
 	$(BIN)/python -m pytest -m soak
 
 lock: | $(BIN)/uv ## Write both lock files anew from pyproject.toml

@@ -16,8 +16,11 @@ from auth.store import Store
 from gateway.background import keep_fresh
 from gateway.data_folder import PRIVATE_FOLDER
 from gateway.dataplane.prediction import PredictionPath
-from gateway.errors import RepositoryMissing
+from gateway.errors import RepositoryMissing, SettingInvalid
+from gateway.limits.limiter import Limiter
 from gateway.limits.local_limiter import LocalLimiter
+from gateway.limits.redis_limiter import PREFIX, SCRIPT, RedisLimiter
+from gateway.limits.redis_link import RedisLink, RedisUrlInvalid
 from gateway.records import Records, open_records
 from gateway.settings import Settings
 from gateway.usage.journal import Journal
@@ -46,7 +49,7 @@ class Services:
     authenticator: Authenticator
     registry: Registry
     predictor: Predictor
-    limiter: LocalLimiter
+    limiter: Limiter
     journal: Journal
     shipper: Shipper
     prediction: PredictionPath
@@ -83,11 +86,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         keyset, authenticator = _open_gate(records)
         registry, predictor = await _open_models(settings, stack)
         journal, shipper = await _open_bill(settings, engine, stack)
-        limiter = LocalLimiter(
-            monotonic_ns=time.monotonic_ns,
-            wall_ns=time.time_ns,
-            lease_seconds=settings.request_timeout_seconds + _LEASE_SLACK_SECONDS,
-        )
+        limiter = await _open_limiter(settings, stack)
         await _restore_quotas(limiter, engine)
         await keyset.refresh()
         services = Services(
@@ -161,7 +160,31 @@ async def _open_bill(
     return journal, shipper
 
 
-async def _restore_quotas(limiter: LocalLimiter, engine: AsyncEngine) -> None:
+async def _open_limiter(settings: Settings, stack: contextlib.AsyncExitStack) -> Limiter:
+    """Count in this process, or in Redis where one is named; a Redis that is away stops nothing."""
+    lease_seconds = settings.request_timeout_seconds + _LEASE_SLACK_SECONDS
+    local = LocalLimiter(
+        monotonic_ns=time.monotonic_ns, wall_ns=time.time_ns, lease_seconds=lease_seconds
+    )
+    if not settings.redis_url:
+        return local
+    try:
+        link = RedisLink(settings.redis_url, SCRIPT, probe_key=f"{PREFIX}:probe")
+    except RedisUrlInvalid as error:
+        raise SettingInvalid(f"TOLLGATE_REDIS_URL: {error}") from None
+    limiter = RedisLimiter(
+        link,
+        stand_in=local,
+        monotonic_ns=time.monotonic_ns,
+        lease_seconds=lease_seconds,
+        workers=settings.workers,
+    )
+    await limiter.open()
+    stack.push_async_callback(limiter.close)
+    return limiter
+
+
+async def _restore_quotas(limiter: Limiter, engine: AsyncEngine) -> None:
     """Count what each tenant has used this month, so that a restart gives nothing back."""
     period = period_of(wall_clock_us())
     for tenant_id, units in (await month_units(engine, period)).items():

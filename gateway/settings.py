@@ -35,9 +35,7 @@ class Settings(BaseModel):
     """TCP port to listen on; 0 takes any free one."""
 
     workers: int = Field(default=1, ge=1, le=64)
-    """Worker processes. More than one needs a limiter that they share, so it is refused without
-    Redis.
-    """
+    """Worker processes. This version serves with one; more are refused."""
 
     data_dir: Path = Path("var")
     """Folder for the SQLite database, the usage journals, the demo's keys and generated secrets
@@ -51,8 +49,10 @@ class Settings(BaseModel):
     """SQLAlchemy URL of the records; empty means the SQLite file `tollgate.db` in the data folder.
     """
 
-    redis_url: str = ""
-    """Redis for limits shared by several workers; empty means limits inside the one process."""
+    redis_url: str = Field(default="", repr=False)
+    """URL of the Redis that counts limits, so that they outlive a restart; while it is away the
+    process counts itself. Empty means limits inside the process.
+    """
 
     key_pepper: SecretStr | None = None
     """HMAC key over API keys, at least 32 bytes. Unset: `key_pepper` in the data folder, made at

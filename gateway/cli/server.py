@@ -33,20 +33,16 @@ OnReady = Callable[[Services], Awaitable[None]]
 def check_servable(settings: Settings) -> None:
     """Pass if a server may run with these settings.
 
-    Threat: without TLS in front, keys cross the network readable; with several workers that share
-    no limiter, each of them would grant the whole limit.
+    Threat: without TLS in front, keys cross the network readable; several workers would need one
+    limiter, a journal each and one revocation, or each would grant the whole limit.
 
     Raises:
         StartRefused: saying which setting to change.
     """
-    if settings.redis_url:
-        raise StartRefused(
-            "TOLLGATE_REDIS_URL is set, but limits in Redis are not built in this version: unset it"
-        )
     if settings.workers > 1:
         raise StartRefused(
-            f"{settings.workers} workers would each grant the whole limit: more than one needs the "
-            "shared limiter in Redis, which is not built in this version; use one worker"
+            f"{settings.workers} workers: this version serves with one process, as the journal and "
+            "revocation are not shared by several yet; use one worker"
         )
     if not settings.allow_plaintext and not _is_loopback(settings.host):
         raise StartRefused(

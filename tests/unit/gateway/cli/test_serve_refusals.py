@@ -25,16 +25,26 @@ def test_beyond_loopback_needs_a_word(host: str) -> None:
     check_servable(Settings(host=host, allow_plaintext=True))
 
 
-def test_several_workers_are_refused() -> None:
-    """Each would grant the whole limit."""
-    with pytest.raises(StartRefused, match="each grant the whole limit"):
-        check_servable(Settings(workers=2))
+@pytest.mark.parametrize("redis_url", ["", "redis://localhost"])
+def test_several_workers_are_refused(redis_url: str) -> None:
+    """The server is one process, with limits in Redis or without."""
+    with pytest.raises(StartRefused, match="one process"):
+        check_servable(Settings(workers=2, redis_url=redis_url))
 
 
-def test_redis_is_refused_for_now() -> None:
-    """A setting that would do nothing is not taken in silence."""
-    with pytest.raises(StartRefused, match="not built in this version"):
-        check_servable(Settings(redis_url="redis://localhost"))
+def test_limits_in_redis_are_served() -> None:
+    """One process may count in Redis."""
+    check_servable(Settings(redis_url="redis://localhost"))
+
+
+def test_redis_url_that_is_none_is_refused(terminal: Terminal) -> None:
+    """A typing error is told at the start, in one line and without the password."""
+    terminal.run_apart("migrate")
+    url = {"TOLLGATE_REDIS_URL": "localhost:6379?password=hush"}
+    refused = Terminal(terminal.settings | url).run_apart("serve", "--port", "0")
+    assert refused.status == 1
+    assert refused.err.startswith("tollgate: TOLLGATE_REDIS_URL: "), refused.err
+    assert "hush" not in refused.err
 
 
 def test_taken_port_is_named() -> None:

@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed
 STAMP := $(VENV)/.installed-dev
+# What the tests start, each by its command.
+SERVICES := nginx postgres prometheus redis-server slowhttptest strace testssl
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
@@ -35,7 +37,7 @@ run: $(RUN_STAMP) ## Serve the demo model on 127.0.0.1 with a demo tenant and ke
 	@exec $(BIN)/tollgate demo
 
 test: $(STAMP) ## Run the whole suite, services included
-	@scripts/packages.sh redis-server strace
+	@scripts/packages.sh $(SERVICES)
 	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style, types and formatting
@@ -55,12 +57,12 @@ bench: $(STAMP) ## Measure Tollgate against a bare app and a tutorial app
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP) ## Run the long fault and load tests
-	@scripts/packages.sh redis-server strace
+	@scripts/packages.sh $(SERVICES)
 	$(BIN)/python -m pytest -m soak
 
 lock: | $(BIN)/uv ## Write both lock files anew from pyproject.toml
 	$(COMPILE) --group build -o requirements.lock
-	$(COMPILE) --group build --group dev --group train -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra traces --group build --group dev --group train -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the environment, the caches and the demo's data
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,7 @@ stale. A page holds ``<!-- generated: NAME -->`` and ``<!-- end -->`` around eac
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from gateway.problems import TABLE, UNEXPECTED, Row
 from gateway.settings import PREFIX, Settings
 
 ROOT: Final = Path(__file__).parents[1]
-PAGES: Final = ("README.md", "docs/errors.md")
+PAGES: Final = ("README.md", "docs/errors.md", "docs/settings.md")
 _BLOCK: Final = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z-]+) -->\n)(?P<table>.*?)(?P<end><!-- end -->)",
     re.DOTALL,
@@ -34,6 +35,7 @@ _ADVICE: Final = {
     **dict.fromkeys((500, 504), _ASK),
 }
 """What a caller can do, by status; a new status must be given a line here."""
+_LIST_WIDTH: Final = 200
 _KIBIBYTE: Final = 1024
 _SIZES: Final = ("bytes", "KiB", "MiB", "GiB")
 
@@ -45,6 +47,15 @@ def settings_table() -> str:
         for name, field in Settings.model_fields.items()
     ]
     return _table(("variable", "default", "meaning"), rows)
+
+
+def settings_list() -> str:
+    """Name every setting with its default, in one paragraph."""
+    names = (
+        f"`{PREFIX}{name.upper()}` ({_default(field).partition(' (')[0].strip('`')})"
+        for name, field in Settings.model_fields.items()
+    )
+    return textwrap.fill(", ".join(names), _LIST_WIDTH, break_on_hyphens=False) + "\n"
 
 
 def codes_table() -> str:
@@ -71,6 +82,7 @@ def errors_table() -> str:
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "settings": settings_table,
+    "settings-list": settings_list,
     "codes": codes_table,
     "errors": errors_table,
 }

@@ -34,8 +34,18 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port to listen on; 0 takes any free one."""
 
+    unix_socket: Path | None = None
+    """Unix socket to listen on instead of host and port. Whoever connects to it is trusted as the
+    proxy: its request ids and client addresses are believed.
+    """
+
     workers: int = Field(default=1, ge=1, le=64)
     """Worker processes. This version serves with one; more are refused."""
+
+    replicas: int = Field(default=1, ge=1, le=1024)
+    """Servers, each with its own data folder, that share the database and Redis. While Redis is
+    away each grants its part of a limit.
+    """
 
     data_dir: Path = Path("var")
     """Folder for the SQLite database, the usage journals, the demo's keys and generated secrets

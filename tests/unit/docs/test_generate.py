@@ -10,6 +10,7 @@ from gateway.settings import PREFIX, Settings
 from tests.unit.gateway.test_problems import leaf_errors
 
 README = (generate.ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS = (generate.ROOT / "docs/settings.md").read_text(encoding="utf-8")
 ERRORS = (generate.ROOT / "docs/errors.md").read_text(encoding="utf-8")
 
 
@@ -20,13 +21,14 @@ def test_no_page_is_stale() -> None:
 
 def test_pages_hold_every_table() -> None:
     """A table that no page shows would be up to date for nobody."""
-    shown = generate.names_in(README) + generate.names_in(ERRORS)
+    shown = [name for page in (README, SETTINGS, ERRORS) for name in generate.names_in(page)]
     assert sorted(shown) == sorted(generate.TABLES)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_readme_lists_the_setting_with_a_meaning(name: str) -> None:
+def test_setting_is_listed_with_a_meaning(name: str) -> None:
     """A setting without a docstring is found here, not by an operator."""
+    assert f"`{PREFIX}{name.upper()}`" in README
     assert len(_cells(name)[2]) > 20
 
 
@@ -50,9 +52,10 @@ def test_secret_has_no_default_to_show() -> None:
 def test_check_fails_on_a_stale_page(tmp_path: Path) -> None:
     """A page that lacks a line is told apart from a page that has it."""
     (tmp_path / "docs").mkdir()
-    stale = generate.render(README).replace("| `TOLLGATE_PORT` |", "| `TOLLGATE_PROT` |")
+    stale = generate.render(README).replace("`TOLLGATE_PORT`", "`TOLLGATE_PROT`")
     (tmp_path / "README.md").write_text(stale)
     (tmp_path / "docs/errors.md").write_text(generate.render(ERRORS))
+    (tmp_path / "docs/settings.md").write_text(generate.render(SETTINGS))
     assert list(generate.stale_pages(tmp_path)) == [tmp_path / "README.md"]
 
 
@@ -63,7 +66,7 @@ def test_marker_of_an_unknown_table_is_an_error() -> None:
 
 
 def _cells(setting: str) -> list[str]:
-    """Split the line of a setting in the README's table."""
+    """Split the line of a setting in the table of settings."""
     begin = f"| `{PREFIX}{setting.upper()}` |"
-    line = next(line for line in README.splitlines() if line.startswith(begin))
+    line = next(line for line in SETTINGS.splitlines() if line.startswith(begin))
     return [cell.strip() for cell in line.split("|")[1:-1]]

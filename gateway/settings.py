@@ -111,6 +111,11 @@ class Settings(BaseModel):
         return value.strip()
 
     @property
+    def trusts_proxy(self) -> bool:
+        """Whether the headers that the proxy sets are believed: only it reaches a unix socket."""
+        return self.unix_socket is not None
+
+    @property
     def resolved_database_url(self) -> str:
         """Name the records' database: the one given, else the SQLite file in the data folder."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'tollgate.db'}"

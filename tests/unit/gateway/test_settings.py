@@ -83,3 +83,9 @@ def test_known_variables_are_not_told(
     monkeypatch.setenv("TOLLGATE_ALLOW_PLAINTEXT", "1")
     assert load_settings().database_url == "sqlite://"
     assert caplog.messages == []
+
+
+def test_proxy_is_trusted_on_a_unix_socket_alone() -> None:
+    """Anybody on the machine reaches a port, and could claim any address."""
+    assert not Settings().trusts_proxy
+    assert Settings(unix_socket=Path("/run/tollgate/http.sock")).trusts_proxy

@@ -2,7 +2,7 @@
 
 SQLite: write-ahead log, `synchronous=FULL`, foreign keys on. A transaction takes the write lock
 when it begins (BEGIN IMMEDIATE), unless its connection has the execution option
-`postgresql_readonly`, which PostgreSQL understands too.
+`postgresql_readonly`, which PostgreSQL understands too. PostgreSQL: see `gateway.postgres`.
 """
 
 import logging
@@ -13,15 +13,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import StartRefused
+from gateway.postgres import DRIVER, connect_arguments, is_postgresql
+from gateway.settings import Settings
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+DEFAULT_POOL_SIZE: Final = 5
+DEFAULT_TIMEOUT_SECONDS: Final = 5.0
+_MIGRATION_LOCK: Final = 8_655_443_683  # "tollgate" on a telephone; one lock of PostgreSQL's 2^64
 _BUSY_TIMEOUT_MILLISECONDS: Final = 5000
 _PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}",  # first: the next one may have to wait
@@ -50,29 +54,71 @@ class SchemaMismatch(StartRefused):
         self.expected = expected
 
 
-def create_engine(url: str) -> AsyncEngine:
-    """Return an engine for the URL; `sqlite://` is served by aiosqlite.
+def create_engine(
+    url: str,
+    *,
+    pool_size: int = DEFAULT_POOL_SIZE,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    answer_seconds: float | None = None,
+) -> AsyncEngine:
+    """Return an engine for the URL: SQLite by aiosqlite, PostgreSQL by psycopg.
 
     Threat: parameters in the text of a database error, or in the driver's own log of every
     statement, would carry digests and what callers sent into logs, so they are hidden.
 
+    Args:
+        url: as the setting names it; `sqlite://`, `postgresql://` and `postgres://` get our driver.
+        pool_size: connections to PostgreSQL at the same time, at most.
+        timeout_seconds: how long to wait for a free connection to PostgreSQL and for a new one.
+        answer_seconds: how long to wait for a lock of PostgreSQL and for the answer to a statement,
+            by default the same.
+
     Raises:
-        StartRefused: the driver that the URL names is not installed, or is not asynchronous.
+        StartRefused: it names another database or driver.
     """
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)
     parsed = make_url(url)
-    if parsed.drivername == "sqlite":
-        parsed = parsed.set(drivername="sqlite+aiosqlite")
-    try:
-        engine = create_async_engine(parsed, hide_parameters=True)
-    except (ModuleNotFoundError, InvalidRequestError):
+    if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
+        return _create_sqlite(parsed.set(drivername="sqlite+aiosqlite"))
+    if not is_postgresql(parsed):
         raise StartRefused(
             f"TOLLGATE_DATABASE_URL: there is no driver for {parsed.drivername}: this version "
-            "keeps its records in SQLite (sqlite:///PATH)"
-        ) from None
-    if parsed.get_backend_name() == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+            "keeps its records in SQLite (sqlite:///PATH) or PostgreSQL "
+            "(postgresql://USER:PASSWORD@HOST/DATABASE)"
+        )
+    return create_async_engine(
+        parsed.set(drivername=DRIVER),
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=timeout_seconds,
+        pool_pre_ping=True,
+        connect_args=connect_arguments(
+            parsed,
+            connect_seconds=timeout_seconds,
+            answer_seconds=timeout_seconds if answer_seconds is None else answer_seconds,
+        ),
+    )
+
+
+def open_engine(settings: Settings, *, answer_seconds: float | None = None) -> AsyncEngine:
+    """Return the engine that the settings describe.
+
+    Raises:
+        StartRefused: they name a database or a driver that is not known.
+    """
+    return create_engine(
+        settings.resolved_database_url,
+        pool_size=settings.database_pool_size,
+        timeout_seconds=settings.database_timeout_seconds,
+        answer_seconds=answer_seconds,
+    )
+
+
+def _create_sqlite(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -118,6 +164,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

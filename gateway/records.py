@@ -17,7 +17,7 @@ from auth.pepper_mark import check_pepper
 from auth.peppers import load_pepper
 from auth.store import Store
 from gateway.data_folder import prepare_data_dir
-from gateway.database import check_schema, create_engine
+from gateway.database import check_schema, open_engine
 from gateway.errors import StartRefused
 from gateway.settings import Settings
 
@@ -42,7 +42,7 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
     """
     async with contextlib.AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
-        engine = create_engine(settings.resolved_database_url)
+        engine = open_engine(settings)
         stack.push_async_callback(engine.dispose)
         await check_schema(engine)
         generation = Generation(settings.data_dir / "generation")

@@ -55,8 +55,19 @@ class Settings(BaseModel):
     model_repository: Path = Path("examples/models")
     """Folder of `name/version/model.onnx` with an optional `name/model.toml`."""
 
-    database_url: str = ""
-    """SQLAlchemy URL of the records; empty means the SQLite file `tollgate.db` in the data folder.
+    database_url: str = Field(default="", repr=False)
+    """Where the records are: `postgresql://USER:PASSWORD@HOST/DATABASE` or `sqlite:///PATH`; empty
+    means the SQLite file `tollgate.db` in the data folder.
+    """
+
+    database_pool_size: int = Field(default=5, ge=2, le=100)
+    """Connections of one worker to PostgreSQL at most; all workers together must stay below its
+    `max_connections`.
+    """
+
+    database_timeout_seconds: float = Field(default=5.0, ge=0.1, le=600)
+    """Longest wait for PostgreSQL: for a free connection, for a new one, for a lock and for the
+    answer to a statement.
     """
 
     redis_url: str = Field(default="", repr=False)

@@ -1,10 +1,13 @@
-"""A running server for the tests that need one, shared by a module and stopped after it."""
+"""Running servers for the tests that need one, shared where that is safe and stopped afterwards."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gateway.database import create_engine, migrate
+from tests.postgres_server import PostgresServer, name_of, running_postgres
 from tests.serving import Server, free_port
 
 
@@ -24,3 +27,47 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL for all tests that do it no harm; each makes a database of its own."""
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL that the test may kill, hang and start again."""
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def empty_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """Make a database for one test and return its URL; nothing is in it."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresServer) -> str:
+    """Make a database as the migrations leave it, for copies, and return its name."""
+    url = postgres.create_database()
+
+    async def make() -> None:
+        engine = create_engine(url)
+        await migrate(engine)
+        await engine.dispose()
+
+    asyncio.run(make())
+    return name_of(url)
+
+
+@pytest.fixture
+def migrated_postgres(postgres: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """Make a migrated database for one test and return its URL."""
+    url = postgres.create_database(template=migrated_template)
+    yield url
+    postgres.drop_database(url)

@@ -23,6 +23,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, ArgumentError):
         return f"TOLLGATE_DATABASE_URL: {error}"
     if isinstance(error, SQLAlchemyError):
-        return f"the database cannot be used: {error.__cause__ or type(error).__name__}"
-    text = " ".join(str(error).split())
+        return f"the database cannot be used: {_flat(error.__cause__) or type(error).__name__}"
+    text = _flat(error)
     return text or type(error).__name__
+
+
+def _flat(error: BaseException | None) -> str:
+    return "" if error is None else " ".join(str(error).split())

@@ -8,8 +8,10 @@ from alembic.util import CommandError
 
 from gateway.cli.console import Json, show_json
 from gateway.data_folder import prepare_data_dir
-from gateway.database import check_schema, create_engine, migrate
+from gateway.database import check_schema, migrate, open_engine
 from gateway.settings import Settings, load_settings
+
+_STEP_SECONDS = 3600.0
 
 
 def register(program: typer.Typer) -> None:
@@ -37,7 +39,7 @@ async def bring_up_to_date(settings: Settings) -> None:
         SchemaMismatch: the database was made by a newer version.
     """
     prepare_data_dir(settings.data_dir)
-    engine = create_engine(settings.resolved_database_url)
+    engine = open_engine(settings, answer_seconds=_STEP_SECONDS)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         try:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.console import Json, show_json, show_table
-from gateway.database import check_schema, create_engine
+from gateway.database import check_schema, open_engine
 from gateway.report_query import ReportWish, UsageDocument, read_wish, usage_document
 from gateway.settings import Settings, load_settings
 from gateway.usage.reports import Bucket, usage_report
@@ -60,7 +60,7 @@ def read_usage(
 
 async def _report(settings: Settings, wish: ReportWish) -> UsageDocument:
     query = read_wish(wish, now=datetime.now(UTC), prefix="--")
-    engine = create_engine(settings.resolved_database_url)
+    engine = open_engine(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         await check_schema(engine)

@@ -165,7 +165,9 @@ def test_lost_pepper_is_not_replaced_in_silence(migrated: Terminal) -> None:
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("plans", "list"), ("usage",)])
-@pytest.mark.parametrize("url", ["postgresql://there/db", "mysql://there/db", "sqlite+pysqlite://"])
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://there/db", "mysql://there/db", "sqlite+pysqlite://"]
+)
 def test_other_databases_are_refused_in_one_line(
     terminal: Terminal, url: str, command: tuple[str, ...]
 ) -> None:
@@ -174,7 +176,18 @@ def test_other_databases_are_refused_in_one_line(
     refused = Terminal(settings).run(*command)
     assert (refused.status, refused.err.count("\n")) == (1, 1)
     assert refused.err.startswith("tollgate: TOLLGATE_DATABASE_URL: ")
-    assert "SQLite" in refused.err
+    assert "PostgreSQL" in refused.err
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("plans", "list"), ("usage",), ("serve",)])
+def test_postgresql_that_is_away_is_one_line(terminal: Terminal, command: tuple[str, ...]) -> None:
+    """It names the place and not the password."""
+    url = "postgres://tollgate:the-password@127.0.0.1:1/records"
+    refused = Terminal({**terminal.settings, "TOLLGATE_DATABASE_URL": url}).run(*command)
+    assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert refused.err.startswith("tollgate: the database cannot be used: ")
+    assert "127.0.0.1" in refused.err
+    assert "the-password" not in refused.err
 
 
 @pytest.mark.parametrize("url", ["nonsense", "fax://there"])

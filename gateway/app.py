@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from gateway.dataplane.asgi import PredictionDoor, is_prediction
 from gateway.dataplane.openapi import install_openapi
+from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.v1 import V1Codec
 from gateway.middleware import App, ControlPlaneEdge, Receive, Send
 from gateway.problem_handlers import install_problem_handlers
@@ -46,12 +47,15 @@ class Tollgate:
 
 def create_app(settings: Settings) -> Tollgate:
     """Build the server; nothing is opened before its lifespan starts."""
+    request_ids = RequestIds(trusts_proxy=settings.trusts_proxy)
     door = PredictionDoor(
         V1Codec(),
+        request_ids=request_ids,
         max_body_bytes=settings.max_body_bytes,
         timeout_seconds=settings.request_timeout_seconds,
     )
-    return Tollgate(door, ControlPlaneEdge(create_control_plane(settings)))
+    edge = ControlPlaneEdge(create_control_plane(settings), request_ids=request_ids)
+    return Tollgate(door, edge)
 
 
 def create_control_plane(settings: Settings) -> FastAPI:

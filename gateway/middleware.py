@@ -29,16 +29,16 @@ _SECURITY_HEADERS: Final = [
 class ControlPlaneEdge:
     """Give each request an id, refuse what no route may see, and cap the body."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, request_ids: RequestIds) -> None:
         self._app = app
-        self._request_ids = RequestIds()
+        self._request_ids = request_ids
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request or lifespan through the wrapped app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._request_ids.mint()
+        request_id = self._request_ids.take(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
         refusal = _refusal(scope)
         if refusal is not None:

@@ -39,15 +39,22 @@ _VERSION: Final = re.compile(r"[0-9]{1,18}")
 class PredictionDoor:
     """Answer `POST /v1/models/{model}[/versions/{version}]:predict`."""
 
-    def __init__(self, codec: Codec, *, max_body_bytes: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        *,
+        request_ids: RequestIds,
+        max_body_bytes: int,
+        timeout_seconds: float,
+    ) -> None:
         self._codec = codec
+        self._request_ids = request_ids
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
-        self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every failure becomes a problem document."""
-        request_id = self._request_ids.mint()
+        request_id = self._request_ids.take(scope["headers"])
         try:
             answer = await self._answer(scope, receive, request_id)
         except asyncio.CancelledError:

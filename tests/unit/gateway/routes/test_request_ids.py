@@ -41,7 +41,7 @@ async def billed(plane: ControlPlane) -> list[str]:
         return list(await connection.scalars(text("SELECT request_id FROM usage_records")))
 
 
-async def ask(plane: ControlPlane, method: str, path: str, body: object) -> tuple[int, str, str]:
+async def ask(plane: ControlPlane, method: str, path: str, *, body: object) -> tuple[int, str, str]:
     """Send a request with an id of the sender's; return status and the ids in header and body."""
     headers = HEADER | {"Authorization": f"Bearer {plane.customer.api_key}"}
     answer = await plane.client.request(method, path, headers=headers, json=body)
@@ -54,7 +54,7 @@ async def test_id_of_the_proxy_is_returned(
     *, proxied: ControlPlane, method: str, path: str, body: object, status: int
 ) -> None:
     """In answers of both planes and in errors, header and body."""
-    assert await ask(proxied, method, path, body) == (status, GIVEN, GIVEN)
+    assert await ask(proxied, method, path, body=body) == (status, GIVEN, GIVEN)
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), REQUESTS)
@@ -62,14 +62,14 @@ async def test_id_of_a_direct_caller_is_not(
     *, plane: ControlPlane, method: str, path: str, body: object, status: int
 ) -> None:
     """Without the proxy's socket the header means nothing."""
-    answered, header, in_body = await ask(plane, method, path, body)
+    answered, header, in_body = await ask(plane, method, path, body=body)
     assert answered == status
     assert header == in_body != GIVEN
 
 
 async def test_id_of_the_proxy_is_on_the_bill(proxied: ControlPlane) -> None:
     """The proxy's log and the bill can be laid side by side."""
-    await ask(proxied, *REQUESTS[0][:3])
+    await ask(proxied, "POST", PREDICT, body=BODY)
     assert await billed(proxied) == [GIVEN]
 
 
@@ -80,8 +80,8 @@ async def test_id_that_a_proxy_repeats_is_billed_once_and_told(
 
     Neither in one delivery nor in two, and not for another customer either.
     """
-    await ask(proxied, *REQUESTS[0][:3])
-    await ask(proxied, *REQUESTS[0][:3])
+    await ask(proxied, "POST", PREDICT, body=BODY)
+    await ask(proxied, "POST", PREDICT, body=BODY)
     assert await billed(proxied) == [GIVEN]
     headers = HEADER | {"Authorization": f"Bearer {proxied.stranger.api_key}"}
     await proxied.client.post(PREDICT, headers=headers, json=BODY)

@@ -1,0 +1,156 @@
+#!/bin/sh
+# Write the configuration for the nginx at hand into a folder: render.sh FOLDER
+# The variables, all but two of them with defaults, are in README.md. What differs between nginx
+# 1.22 and later versions, and between versions of OpenSSL, is decided here by `nginx -V`.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+folder=${1:?usage: render.sh FOLDER}
+
+fail() {
+    echo "render.sh: $1" >&2
+    exit 1
+}
+
+is_at_least() { # is_at_least 1.25.1 1.22.0
+    awk -v has="$1" -v needs="$2" 'BEGIN {
+        split(has, h, "."); split(needs, n, ".")
+        for (i = 1; i <= 3; i++) if (h[i] + 0 != n[i] + 0) exit !(h[i] + 0 > n[i] + 0)
+    }'
+}
+
+binary=${NGINX_BINARY:-$(command -v nginx || echo /usr/sbin/nginx)}
+about=$("$binary" -V 2>&1) || fail "cannot run $binary"
+version=$(printf '%s\n' "$about" | sed -n 's|^nginx version: [^/]*/\([0-9.]*\).*|\1|p')
+# Which OpenSSL runs, where that is another than the one it was built with.
+openssl=$(printf '%s\n' "$about" | sed -n 's|^built with OpenSSL \([0-9.]*\).*|\1|p')
+running=$(printf '%s\n' "$about" | sed -n 's|.*running with OpenSSL \([0-9.]*\).*|\1|p')
+openssl=${running:-${openssl:-0}}
+[ -n "$version" ] || fail "$binary does not say its version"
+is_at_least "$version" 1.22.0 || fail "nginx $version is too old; 1.22 or later is needed"
+
+export NGINX_SERVER_NAMES="${NGINX_SERVER_NAMES:?the names that clients use}"
+export NGINX_CERTIFICATE="${NGINX_CERTIFICATE:-/etc/tollgate/tls/server.pem}"
+export NGINX_CERTIFICATE_KEY="${NGINX_CERTIFICATE_KEY:-/etc/tollgate/tls/server.key}"
+export NGINX_ACME_ROOT="${NGINX_ACME_ROOT:-/var/www/acme}"
+export NGINX_HSTS_SECONDS="${NGINX_HSTS_SECONDS:-63072000}"
+export NGINX_ADDRESS_RATE="${NGINX_ADDRESS_RATE:-1000}"
+export NGINX_ADDRESS_BURST="${NGINX_ADDRESS_BURST:-2000}"
+export NGINX_ADDRESS_CONNECTIONS="${NGINX_ADDRESS_CONNECTIONS:-256}"
+export NGINX_WORKERS="${NGINX_WORKERS:-auto}"
+export NGINX_FOLDER="${NGINX_FOLDER:-/tmp/nginx}"
+export NGINX_ACCESS_LOG="${NGINX_ACCESS_LOG:-/dev/stdout}"
+export NGINX_ERROR_LOG="${NGINX_ERROR_LOG:-stderr}"
+export TOLLGATE_MAX_BODY_BYTES="${TOLLGATE_MAX_BODY_BYTES:-67108864}"
+export TOLLGATE_UNIX_SOCKET="${TOLLGATE_UNIX_SOCKET:-/run/tollgate/gateway.sock}"
+profile=${NGINX_TLS_PROFILE:-intermediate}
+networks=${NGINX_OPERATOR_NETWORKS:-127.0.0.0/8 ::1/128}
+plain_port=${NGINX_HTTP_PORT:-80}
+tls_port=${NGINX_HTTPS_PORT:-443}
+public_port=${NGINX_PUBLIC_PORT:-443}
+request_seconds=${TOLLGATE_REQUEST_TIMEOUT_SECONDS:-30}
+
+if [ -n "${NGINX_ADDRESSES:-}" ]; then
+    addresses=$NGINX_ADDRESSES
+elif [ -e /proc/net/if_inet6 ]; then
+    addresses='0.0.0.0 [::]'
+else
+    addresses=0.0.0.0
+fi
+
+# Threat: a value with a quote, a brace or a semicolon would be configuration of its own.
+for name in NGINX_SERVER_NAMES NGINX_CERTIFICATE NGINX_CERTIFICATE_KEY NGINX_ACME_ROOT \
+    NGINX_HSTS_SECONDS NGINX_ADDRESS_RATE NGINX_ADDRESS_BURST NGINX_ADDRESS_CONNECTIONS \
+    NGINX_WORKERS NGINX_FOLDER NGINX_ACCESS_LOG NGINX_ERROR_LOG TOLLGATE_MAX_BODY_BYTES \
+    TOLLGATE_UNIX_SOCKET NGINX_USER NGINX_OPERATOR_NETWORKS NGINX_ADDRESSES NGINX_HTTP_PORT \
+    NGINX_HTTPS_PORT NGINX_PUBLIC_PORT TOLLGATE_REQUEST_TIMEOUT_SECONDS; do
+    eval "value=\${$name:-}"
+    stripped=$(printf '%s' "$value" | tr -d 'A-Za-z0-9 ./:_*=,@+[]-')
+    [ -z "$stripped" ] || fail "$name has a character that nginx could misread"
+done
+
+# What the system lets a worker open, and half of it for clients: a proxied request takes two.
+NGINX_OPEN_FILES=$(ulimit -Hn)
+[ "$NGINX_OPEN_FILES" != unlimited ] && [ "$NGINX_OPEN_FILES" -le 65536 ] || NGINX_OPEN_FILES=65536
+NGINX_CONNECTIONS=$((NGINX_OPEN_FILES / 2))
+NGINX_USER_LINE=
+[ -z "${NGINX_USER:-}" ] || NGINX_USER_LINE="user $NGINX_USER;"
+NGINX_PUBLIC_PORT_SUFFIX=
+[ "$public_port" = 443 ] || NGINX_PUBLIC_PORT_SUFFIX=":$public_port"
+NGINX_UPSTREAM_SECONDS=$((${request_seconds%%.*} + 5))
+NGINX_CURVES=X25519:prime256v1:secp384r1
+! is_at_least "$openssl" 3.5.0 || NGINX_CURVES=X25519MLKEM768:$NGINX_CURVES
+NGINX_ALT_SVC=
+case $about in
+    *--with-http_v3_module*) NGINX_ALT_SVC="h3=\":$public_port\"; ma=86400" ;;
+esac
+export NGINX_OPEN_FILES NGINX_CONNECTIONS NGINX_USER_LINE NGINX_PUBLIC_PORT_SUFFIX
+export NGINX_UPSTREAM_SECONDS NGINX_CURVES NGINX_ALT_SVC
+
+render() { # render TEMPLATE > FILE: a variable that is not set is an error, not an empty text
+    awk '{
+        text = $0; line = ""
+        while (match(text, /\$\{[A-Z_]+\}/)) {
+            name = substr(text, RSTART + 2, RLENGTH - 3)
+            if (!(name in ENVIRON)) { print FILENAME ": " name " is not set" > "/dev/stderr"; exit 1 }
+            line = line substr(text, 1, RSTART - 1) ENVIRON[name]
+            text = substr(text, RSTART + RLENGTH)
+        }
+        print line text
+    }' "$1"
+}
+
+listen() { # listen KIND SUFFIX: a `listen` line for each address, and what HTTP/2 and HTTP/3 need
+    kind=$1 suffix=$2
+    set -f # [::] is no pattern
+    for address in $addresses; do
+        case $kind in
+            plain) echo "listen $address:$plain_port$suffix;" ;;
+            tls) echo "listen $address:$tls_port ssl$http2_parameter$suffix;" ;;
+            quic) echo "listen $address:$tls_port quic${suffix:+$suffix reuseport};" ;;
+        esac
+    done
+    set +f
+}
+
+listen_tls() {
+    listen tls "$1"
+    [ -n "$http2_parameter" ] || echo 'http2 on;'
+    [ -z "$NGINX_ALT_SVC" ] || listen quic "$1"
+}
+
+http2_parameter=' http2'
+! is_at_least "$version" 1.25.1 || http2_parameter=
+
+case $profile in
+    intermediate | modern) ;;
+    *) fail "NGINX_TLS_PROFILE is '$profile'; it can be intermediate or modern" ;;
+esac
+
+mkdir -p "$folder" "$NGINX_FOLDER"
+for template in "$here"/templates/*.template; do
+    name=$(basename "$template" .template)
+    case $name in
+        tls-*) continue ;;
+    esac
+    render "$template" >"$folder/$name"
+done
+render "$here/templates/tls-$profile.conf.template" >"$folder/tls-profile.conf"
+listen plain ' default_server' >"$folder/listen-plain-default.conf"
+listen plain '' >"$folder/listen-plain.conf"
+listen_tls ' default_server' >"$folder/listen-tls-default.conf"
+listen_tls '' >"$folder/listen-tls.conf"
+
+set -f
+{
+    echo 'geo $is_operator {'
+    if [ "$networks" = all ]; then
+        echo '    default 1;'
+    else
+        echo '    default 0;'
+        for network in $networks; do
+            echo "    $network 1;"
+        done
+    fi
+    echo '}'
+} >"$folder/operators.conf"

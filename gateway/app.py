@@ -1,20 +1,22 @@
 """Put the server together: the prediction door in front, FastAPI behind it."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, MutableMapping
 from importlib import metadata
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
+from fastapi import Depends, FastAPI
 
+from gateway.attempts import AttemptWindows
 from gateway.dataplane.asgi import PredictionDoor, is_prediction
 from gateway.dataplane.openapi import install_openapi
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.v1 import V1Codec
 from gateway.middleware import App, ControlPlaneEdge, Receive, Send
 from gateway.problem_handlers import install_problem_handlers
-from gateway.routes import api_keys, health, models, plans, tenants, usage
+from gateway.public_doors import create_guard
+from gateway.routes import api_keys, health, models, pages, plans, tenants, usage
 from gateway.services import open_services
 from gateway.settings import Settings
 
@@ -67,15 +69,20 @@ def create_control_plane(settings: Settings) -> FastAPI:
             app.state.registry = services.registry
             yield {"services": services}
 
-    app = FastAPIOffline(
+    app = FastAPI(
         title=TITLE,
         description=DESCRIPTION,
         version=metadata.version("tollgate"),
         lifespan=lifespan,
-        redoc_url=None,
+        openapi_url=None,  # FastAPI's own pages cannot be guarded; ours are in `routes/pages.py`
         redirect_slashes=False,  # a path that is not served is a 404, with or without a slash
-        static_url="/docs-assets",
     )
+    guard = create_guard(
+        settings.public_requests_per_minute,
+        AttemptWindows(now=time.monotonic),
+        trusts_proxy=settings.trusts_proxy,
+    )
+    app.include_router(pages.router, dependencies=[Depends(guard)])
     for router in ROUTERS:
         app.include_router(router)
     install_problem_handlers(app)

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from auth.errors import ScopeMissing, TenantNotFound
+from auth.errors import CredentialError, ScopeMissing, TenantNotFound
 from auth.principal import Principal
 from gateway.credentials import extract_credential
 from gateway.services import Services
@@ -45,11 +45,16 @@ async def principal(
     Raises:
         CredentialInUrl, CredentialAmbiguous: the credential stands where it must not, or twice.
         CredentialError: there is none, or not a good one.
+        AddressLimited: the same, once too often for its address.
         TenantSuspended: the caller's tenant is switched off.
         KeysetUnavailable: the catalogue changed and cannot be read.
     """
-    credential = extract_credential(request.scope["headers"], request.scope["query_string"])
-    return await opened.prediction.authenticate(credential)
+    scope = request.scope
+    try:
+        credential = extract_credential(scope["headers"], scope["query_string"])
+        return await opened.prediction.authenticate(credential)
+    except CredentialError as error:
+        raise opened.attempts.judge(scope, error) from None
 
 
 Authenticated = Annotated[Principal, Depends(principal)]

@@ -13,6 +13,7 @@ GatewayError
 │   ├── BodyTooLarge            the body is over the cap
 │   ├── BodyTooSlow             the body did not arrive before the deadline
 │   ├── EncodingUnsupported     the body has a Content-Encoding
+│   ├── AddressLimited          too many refused or public requests of one address
 │   └── ClientDisconnected      nobody waits for the answer
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 └── StartRefused
@@ -93,6 +94,14 @@ class BodyTooSlow(RequestError):
 
 class EncodingUnsupported(RequestError):
     """The body has a Content-Encoding, which this path does not inflate."""
+
+
+class AddressLimited(RequestError):
+    """One address sent too many bad credentials, or asked for too many public pages."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ClientDisconnected(RequestError):

@@ -99,6 +99,7 @@ TABLE: tuple[Row, ...] = (
     Row(edge.BodyTooLarge, 413, "body_too_large", "The body is too large"),
     Row(edge.BodyTooSlow, 408, "body_too_slow", "The body did not arrive in time"),
     Row(edge.EncodingUnsupported, 415, "encoding_unsupported", "The body is encoded"),
+    Row(edge.AddressLimited, 429, "address_limited", "Too many requests from this address"),
     Row(edge.ClientDisconnected, 499, "client_disconnected", "The client left"),
     Row(edge.OutputNotFinite, 422, "output_not_finite", "JSON cannot carry the output"),
     Row(inference.ModelNotFound, 404, "model_not_found", "There is no such model"),
@@ -221,7 +222,7 @@ def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
     if isinstance(error, limits.LimitError):
         retry_after = (b"retry-after", b"%d" % error.retry_after_seconds)
         return [retry_after, *limit_headers(error.policy, error.standing)]
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         seconds = getattr(error, "retry_after_seconds", _DEFAULT_RETRY_SECONDS)
         return [(b"retry-after", b"%d" % max(1, int(seconds)))]
     return []

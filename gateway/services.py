@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from auth.authenticator import Authenticator
 from auth.keyset import Keyset
 from auth.store import Store
+from gateway.attempts import AttemptWindows, FailedAttempts
 from gateway.background import keep_fresh
 from gateway.data_folder import PRIVATE_FOLDER
 from gateway.dataplane.prediction import PredictionPath
@@ -47,6 +48,7 @@ class Services:
     store: Store
     keyset: Keyset
     authenticator: Authenticator
+    attempts: FailedAttempts
     registry: Registry
     predictor: Predictor
     limiter: Limiter
@@ -95,6 +97,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             store=store,
             keyset=keyset,
             authenticator=authenticator,
+            attempts=FailedAttempts(
+                settings.failed_attempts_per_minute,
+                AttemptWindows(now=time.monotonic),
+                trusts_proxy=settings.trusts_proxy,
+            ),
             registry=registry,
             predictor=predictor,
             limiter=limiter,

@@ -91,6 +91,16 @@ class Settings(BaseModel):
     nothing.
     """
 
+    failed_attempts_per_minute: int = Field(default=60, ge=1)
+    """Refused credentials that one address may send in a minute, for each worker; more get 429. A
+    good key is served all the same.
+    """
+
+    public_requests_per_minute: int = Field(default=120, ge=1)
+    """Requests for the API pages that one address may send in a minute, for each worker; the page
+    alone takes five.
+    """
+
     intra_op_threads: int = Field(default=1, ge=1, le=256)
     """Threads of ONNX Runtime inside one model run; more help big models and harm small ones."""
 

@@ -60,7 +60,8 @@ class PredictionDoor:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the ASGI boundary: nothing may escape it
-            await send_problem(send, error, request_id)
+            judged = scope["state"]["services"].attempts.judge(scope, error)
+            await send_problem(send, judged, request_id)
             return
         await send(
             {

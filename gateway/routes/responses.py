@@ -11,6 +11,7 @@ _MEANINGS = {
     404: "There is no such resource, or it is another tenant's",
     413: "The body is over the cap",
     422: "The body or a parameter is not what the operation takes",
+    429: "Too many bad credentials came from the address; see Retry-After",
     503: "The records cannot be reached now; see Retry-After",
 }
 
@@ -20,5 +21,5 @@ def problem_responses(*statuses: int) -> Responses:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": _MEANINGS[status], "content": content}
-        for status in sorted({400, 401, 403, 503, *statuses})
+        for status in sorted({400, 401, 403, 429, 503, *statuses})
     }

@@ -1,6 +1,7 @@
 """Running servers for the tests that need one, shared where that is safe and stopped afterwards."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,13 +56,7 @@ def empty_postgres(postgres: PostgresServer) -> Iterator[str]:
 def migrated_template(postgres: PostgresServer) -> str:
     """Make a database as the migrations leave it, for copies, and return its name."""
     url = postgres.create_database()
-
-    async def make() -> None:
-        engine = create_engine(url)
-        await migrate(engine)
-        await engine.dispose()
-
-    asyncio.run(make())
+    asyncio.run(_make_schema(url))
     return name_of(url)
 
 
@@ -71,3 +66,41 @@ def migrated_postgres(postgres: PostgresServer, migrated_template: str) -> Itera
     url = postgres.create_database(template=migrated_template)
     yield url
     postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a SQLite database as the migrations leave it, for copies."""
+    path = tmp_path_factory.mktemp("migrated") / "tollgate.db"
+    asyncio.run(_make_schema(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite(tmp_path: Path, migrated_file: Path) -> str:
+    """Make a migrated SQLite database for one test and return its URL."""
+    shutil.copy(migrated_file, tmp_path / "tollgate.db")
+    return f"sqlite:///{tmp_path / 'tollgate.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Run the test on a migrated database of either kind, and of that alone."""
+    is_sqlite = request.param == "sqlite"
+    url: str = request.getfixturevalue("migrated_sqlite" if is_sqlite else "migrated_postgres")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Run the test on an empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'tollgate.db'}"
+    url: str = request.getfixturevalue("empty_postgres")
+    return url
+
+
+async def _make_schema(url: str) -> None:
+    engine = create_engine(url)
+    await migrate(engine)
+    await engine.dispose()

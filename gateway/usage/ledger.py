@@ -30,6 +30,7 @@ _PUBLISH: Final = text(
     " ON CONFLICT (journal_id) DO UPDATE SET position = excluded.position,"
     " complete_through_us = excluded.complete_through_us, is_closed = excluded.is_closed"
 )
+_LOCK: Final = text("LOCK TABLE usage_journals IN SHARE ROW EXCLUSIVE MODE")
 _MAX_LOGGED: Final = 20
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,8 @@ class Ledger:
     async def join(self, journal_id: str, *, now_us: int, is_alone: bool = False) -> JournalState:
         """Let a journal hold the watermark of all readers back until it leaves.
 
-        A journal that left cleanly joins at the highest moment promised so far, with every other
-        journal's promise locked meanwhile: what readers were told stays true. One that did not
+        A journal that left cleanly joins at the highest moment promised so far, and nobody promises
+        anything meanwhile: what readers were told stays true. One that did not
         stays where it was, and an unknown one promises nothing, until it has delivered.
 
         Args:
@@ -74,7 +75,8 @@ class Ledger:
         """
         with translated():
             async with self._engine.begin() as connection:
-                found = await connection.execute(select(usage_journals).with_for_update())
+                await self._lock_promises(connection)
+                found = await connection.execute(select(usage_journals))
                 known = {row.journal_id: row for row in found}
                 floor_us = max([now_us, *(row.complete_through_us for row in known.values())])
                 own = known.get(journal_id)
@@ -135,6 +137,15 @@ class Ledger:
         with translated():
             async with self._engine.begin() as connection:
                 await connection.execute(closed)
+
+    async def _lock_promises(self, connection: AsyncConnection) -> None:
+        """Let nobody else join or deliver until the transaction ends; readers are not held up.
+
+        Threat: locks on the rows that are there would miss a journal that joins for the first time
+        in another transaction, and with it what it promises. SQLite has one writer anyway.
+        """
+        if connection.dialect.name == "postgresql":
+            await connection.execute(_LOCK)
 
     async def _add(
         self, connection: AsyncConnection, journal_id: str, segments: Segments

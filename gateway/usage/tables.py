@@ -6,17 +6,19 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, St
 
 metadata: Final = MetaData(naming_convention={"pk": "pk_%(table_name)s"})
 
+_TEXT: Final = String().with_variant(String(collation="C"), "postgresql")
+
 usage_records: Final = Table(
     "usage_records",
     metadata,
-    Column("request_id", String, primary_key=True),
+    Column("request_id", _TEXT, primary_key=True),
     Column("occurred_at_us", BigInteger, nullable=False),
     Column("period", Integer, nullable=False),
-    Column("tenant_id", String, nullable=False),
-    Column("key_id", String, nullable=False),
-    Column("model", String, nullable=False),
-    Column("version", String, nullable=False),
-    Column("protocol", String, nullable=False),
+    Column("tenant_id", _TEXT, nullable=False),
+    Column("key_id", _TEXT, nullable=False),
+    Column("model", _TEXT, nullable=False),
+    Column("version", _TEXT, nullable=False),
+    Column("protocol", _TEXT, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("units", BigInteger, nullable=False),
     Column("is_test", Boolean, nullable=False),
@@ -24,7 +26,7 @@ usage_records: Final = Table(
     Column("compute_us", BigInteger, nullable=False),
     Column("bytes_in", BigInteger, nullable=False),
     Column("bytes_out", BigInteger, nullable=False),
-    Column("journal_id", String, nullable=False),
+    Column("journal_id", _TEXT, nullable=False),
     Index("ix_usage_records_tenant_id_occurred_at_us", "tenant_id", "occurred_at_us"),
     Index("ix_usage_records_occurred_at_us", "occurred_at_us"),
 )
@@ -32,7 +34,7 @@ usage_records: Final = Table(
 usage_journals: Final = Table(
     "usage_journals",
     metadata,
-    Column("journal_id", String, primary_key=True),
+    Column("journal_id", _TEXT, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("complete_through_us", BigInteger, nullable=False),
     Column("is_closed", Boolean, nullable=False),

@@ -13,6 +13,7 @@ revision = "0001"
 down_revision: str | None = None
 
 _TIME = sa.DateTime(timezone=True)
+_ID = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -59,7 +60,7 @@ def _create_catalog_revision() -> None:
 def _create_plans() -> None:
     op.create_table(
         "plans",
-        sa.Column("plan_id", sa.String(64), nullable=False),
+        sa.Column("plan_id", _ID, nullable=False),
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("requests_per_second", sa.Float(53)),
         sa.Column("burst", sa.BigInteger()),
@@ -75,9 +76,9 @@ def _create_plans() -> None:
 def _create_tenants() -> sa.Table:
     table = op.create_table(
         "tenants",
-        sa.Column("tenant_id", sa.String(64), nullable=False),
+        sa.Column("tenant_id", _ID, nullable=False),
         sa.Column("name", sa.String(200), nullable=False),
-        sa.Column("plan_id", sa.String(64)),
+        sa.Column("plan_id", _ID),
         sa.Column("models", sa.JSON(), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
@@ -93,8 +94,8 @@ def _create_tenants() -> sa.Table:
 def _create_api_keys() -> None:
     op.create_table(
         "api_keys",
-        sa.Column("key_id", sa.String(64), nullable=False),
-        sa.Column("tenant_id", sa.String(64), nullable=False),
+        sa.Column("key_id", _ID, nullable=False),
+        sa.Column("tenant_id", _ID, nullable=False),
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("is_test", sa.Boolean(), nullable=False),
@@ -116,7 +117,7 @@ def _create_api_keys() -> None:
 def _create_api_key_secrets() -> None:
     op.create_table(
         "api_key_secrets",
-        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.Column("key_id", _ID, nullable=False),
         sa.Column("digest", sa.LargeBinary(32), nullable=False),
         sa.Column("expires_at", _TIME),
         sa.PrimaryKeyConstraint("key_id", "digest", name="pk_api_key_secrets"),

@@ -1,7 +1,5 @@
-"""A migrated SQLite catalogue per test, a clock that is set by hand, and what works on them."""
+"""A migrated catalogue in either database, a clock that is set by hand, and what works on them."""
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +15,7 @@ from auth.keyset import Keyset
 from auth.principal import Principal
 from auth.store import Store
 from auth.tenants import Tenant
-from gateway.database import create_engine, migrate
+from gateway.database import create_engine
 
 PEPPER = b"a pepper for tests, long enough to be one"
 
@@ -64,20 +62,6 @@ class Server:
         return True
 
 
-@pytest.fixture(scope="session")
-def empty_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a database file as the migrations leave it."""
-    path = tmp_path_factory.mktemp("catalogue") / "tollgate.db"
-
-    async def make() -> None:
-        engine = create_engine(f"sqlite:///{path}")
-        await migrate(engine)
-        await engine.dispose()
-
-    asyncio.run(make())
-    return path
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     """Return a clock that stands still."""
@@ -85,16 +69,15 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path, empty_catalogue: Path) -> Path:
-    """Return a data folder with an empty catalogue in it."""
-    shutil.copy(empty_catalogue, tmp_path / "tollgate.db")
+def data_dir(tmp_path: Path) -> Path:
+    """Return the data folder, which holds the catalogue where that is a file."""
     return tmp_path
 
 
 @pytest.fixture
-async def engine(data_dir: Path) -> AsyncIterator[AsyncEngine]:
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """Open the catalogue as the server does."""
-    engine = create_engine(f"sqlite:///{data_dir / 'tollgate.db'}")
+    engine = create_engine(database_url)
     yield engine
     await engine.dispose()
 
@@ -114,9 +97,9 @@ def store(engine: AsyncEngine, generation: Generation, clock: FakeClock) -> Stor
 
 
 @pytest.fixture
-async def cli_store(data_dir: Path, clock: FakeClock) -> AsyncIterator[Store]:
+async def cli_store(database_url: str, data_dir: Path, clock: FakeClock) -> AsyncIterator[Store]:
     """Return the store of another process on the same data folder."""
-    engine = create_engine(f"sqlite:///{data_dir / 'tollgate.db'}")
+    engine = create_engine(database_url)
     generation = Generation(data_dir / "generation")
     yield Store(engine, pepper=PEPPER, generation=generation, now=clock.aware)
     await engine.dispose()

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from auth.changes import read_changes
 from auth.errors import KeysetUnavailable, TenantNotFound
@@ -13,8 +14,6 @@ from auth.generation import Generation
 from auth.keyset import Keyset
 from auth.store import Store
 from auth.tenants import Tenant
-
-_MOST_CONNECTIONS = 15  # SQLAlchemy's pool of 5 and its overflow of 10
 
 
 class LoadCounter:
@@ -129,7 +128,7 @@ async def test_hung_sql_is_given_up(engine: AsyncEngine, generation: Generation)
     """A load that gets no connection has an end."""
     keyset = Keyset(engine, generation=generation, timeout_seconds=0.01)
     async with AsyncExitStack() as held:
-        for _ in range(_MOST_CONNECTIONS):
+        for _ in range(_most_connections(engine)):
             await held.enter_async_context(engine.connect())
         with pytest.raises(KeysetUnavailable):
             await keyset.refresh()
@@ -168,3 +167,9 @@ async def test_caller_that_leaves_does_not_stop_a_write(
 async def _rename(engine: AsyncEngine, old: str, new: str) -> None:
     async with engine.begin() as connection:
         await connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+
+def _most_connections(engine: AsyncEngine) -> int:
+    pool = engine.sync_engine.pool
+    assert isinstance(pool, QueuePool)
+    return pool.size() + pool._max_overflow

@@ -12,12 +12,12 @@ from tests.unit.gateway.routes.doubling import write_doubling_model
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings of a server with a data folder and two tiny models of its own."""
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """Settings of a server with a data folder, two tiny models and a database of its own."""
     models = tmp_path / "models"
     for name in ("double", "secret-sauce"):
         write_doubling_model(models / name)
-    return Settings(data_dir=tmp_path / "var", model_repository=models)
+    return Settings(data_dir=tmp_path / "var", model_repository=models, database_url=database_url)
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from auth.scopes import (
 from auth.tenants import PLATFORM_TENANT_ID
 from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 
+# What is refused to whom does not depend on the database.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PUBLIC = {"getLiveness", "getReadiness"}
 _KEYS = "/v1/tenants/{tenant_id}/keys"
 

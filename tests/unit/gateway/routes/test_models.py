@@ -1,6 +1,11 @@
 """What a caller is told about models: those it may use, and nothing of the others."""
 
+import pytest
+
 from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
+
+# What is said of models does not depend on the database.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 async def _limited(plane: ControlPlane) -> Caller:

@@ -14,7 +14,7 @@ from gateway.usage.journal import Journal
 from gateway.usage.ledger import Ledger
 from gateway.usage.record import UsageRecord
 from gateway.usage.shipper import Shipper
-from gateway.usage.tables import metadata, usage_records
+from gateway.usage.tables import usage_records
 
 START_US = 1_794_700_800_000_000
 """15 November 2026, 00:00 UTC."""
@@ -132,11 +132,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def bill(tmp_path: Path, clock: Clock) -> AsyncIterator[Bill]:
-    """Return an empty bill."""
-    engine = create_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+async def bill(tmp_path: Path, database_url: str, clock: Clock) -> AsyncIterator[Bill]:
+    """Return an empty bill, in either database."""
+    engine = create_engine(database_url)
     yield Bill(tmp_path, engine, clock)
     await engine.dispose()
 

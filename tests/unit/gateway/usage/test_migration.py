@@ -1,8 +1,10 @@
 """The migration makes the tables that the ledger expects."""
 
-from pathlib import Path
+from collections.abc import AsyncIterator
 
+import pytest
 from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.database import create_engine, migrate
 from gateway.usage.tables import metadata
@@ -14,7 +16,7 @@ def described(connection: Connection) -> dict[str, object]:
     return {
         name: (
             [
-                (column["name"], str(column["type"]), column["nullable"])
+                (column["name"], repr(column["type"]), column["nullable"])
                 for column in inspector.get_columns(name)
             ],
             inspector.get_pk_constraint(name)["constrained_columns"],
@@ -26,16 +28,19 @@ def described(connection: Connection) -> dict[str, object]:
     }
 
 
-async def test_migration_makes_the_tables_of_the_code(tmp_path: Path) -> None:
+@pytest.fixture
+async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
+    """Open an empty database of either kind."""
+    engine = create_engine(empty_url)
+    yield engine
+    await engine.dispose()
+
+
+async def test_migration_makes_the_tables_of_the_code(engine: AsyncEngine) -> None:
     """The step names its columns itself, so a test compares."""
-    seen = []
-    for name in ("migrated", "created"):
-        engine = create_engine(f"sqlite:///{tmp_path / name}.db")
-        if name == "migrated":
-            await migrate(engine)
-        async with engine.begin() as connection:
-            if name == "created":
-                await connection.run_sync(metadata.create_all)
-            seen.append(await connection.run_sync(described))
-        await engine.dispose()
-    assert seen[0] == seen[1]
+    await migrate(engine)
+    async with engine.begin() as connection:
+        migrated = await connection.run_sync(described)
+        await connection.run_sync(metadata.drop_all)
+        await connection.run_sync(metadata.create_all)
+        assert await connection.run_sync(described) == migrated

@@ -12,10 +12,10 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help setup run test lint format docs bench soak lock clean
+.PHONY: help setup run test lint format docs bench soak stack stack-down stack-test lock clean
 
 help: ## Say what each target does
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with all that running, testing and training need
 
@@ -59,6 +59,15 @@ bench: $(STAMP) ## Measure Tollgate against a bare app and a tutorial app
 soak: $(STAMP) ## Run the long fault and load tests
 	@scripts/packages.sh $(SERVICES)
 	$(BIN)/python -m pytest -m soak
+
+stack: ## Build and start everything with docker compose, with a demo tenant and key
+	@$(PYTHON) -m scripts.stack up
+
+stack-down: ## Stop what `make stack` started; the data stays
+	@$(PYTHON) -m scripts.stack down
+
+stack-test: $(STAMP) ## Prove the stack on a Docker engine: a project, ports and secrets of its own
+	$(BIN)/python -m pytest -m stack tests/compose
 
 lock: | $(BIN)/uv ## Write both lock files anew from pyproject.toml
 	$(COMPILE) --group build -o requirements.lock

@@ -22,7 +22,7 @@ MAY_CATCH_EXCEPTION = {
 }
 SOURCES = sorted(
     path
-    for package in (*PACKAGES, "benchmarks", "docs", "examples", "tests")
+    for package in (*PACKAGES, "benchmarks", "docs", "examples", "scripts", "tests")
     for path in (ROOT / package).rglob("*.py")
 )
 OWN_SOURCES = [path for path in SOURCES if path.relative_to(ROOT).parts[0] in PACKAGES]

@@ -53,7 +53,7 @@ docs: $(STAMP) ## Write the generated tables of README.md and docs/ anew
 	$(BIN)/python -m docs.generate
 
 bench: $(STAMP) ## Measure Tollgate against a bare app and a tutorial app
-	@scripts/packages.sh wrk
+	@scripts/packages.sh nginx redis-server wrk
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP) ## Run the long fault and load tests

@@ -19,7 +19,8 @@ from types import FrameType
 from benchmarks import report
 from benchmarks.cases import CASES, Case
 from benchmarks.measurement import Measurement, measure_case, take_medians
-from benchmarks.processes import ServerFailed, running
+from benchmarks.processes import ServerFailed
+from benchmarks.stack import running_target
 from benchmarks.targets import NAMES, Target, build_targets
 from benchmarks.wrk import WrkUnavailable, require_wrk
 
@@ -88,7 +89,7 @@ def _measure_all(options: argparse.Namespace, folder: Path) -> list[Measurement]
     for turn in range(options.rounds):
         for target in targets:
             print(f"round {turn + 1}/{options.rounds}: {target.name}, {target.model}", flush=True)
-            own = [case for case in cases if case.model == target.model]
+            own = [case for case in cases if target.serves(case)]
             measurements += _measure_target(target, own, seconds=options.seconds, folder=folder)
     return measurements
 
@@ -96,7 +97,7 @@ def _measure_all(options: argparse.Namespace, folder: Path) -> list[Measurement]
 def _measure_target(
     target: Target, cases: list[Case], *, seconds: int, folder: Path
 ) -> list[Measurement]:
-    with running(target.command, folder / "server.log") as server:
+    with running_target(target, folder / "server.log") as server:
         return [
             measure_case(case, target, server, seconds=seconds, folder=folder) for case in cases
         ]

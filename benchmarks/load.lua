@@ -1,4 +1,5 @@
--- Load for wrk: post one body again and again, with the next API key each time.
+-- Load for wrk: post one body again and again, with the next API key each time, so that requests in
+-- flight carry as many keys as there are connections.
 -- Arguments after "--": the file with the body, then optionally a file with one API key per line.
 -- The last line printed is one JSON object; times are in microseconds.
 

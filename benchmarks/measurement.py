@@ -49,9 +49,9 @@ def measure_case(
     check_answer(case, target, server)
     load = Load(server.url + case.path, body, target.keys, case.connections)
     run_wrk(load, seconds=_WARM_UP_SECONDS)
-    cpu_before = cpu_seconds(server.pid)
+    cpu_before = cpu_seconds(server.pids)
     result = run_wrk(load, seconds=seconds)
-    cpu = cpu_seconds(server.pid) - cpu_before
+    cpu = cpu_seconds(server.pids) - cpu_before
     return Measurement(
         case=case.name,
         target=target.name,
@@ -59,7 +59,7 @@ def measure_case(
         p50_us=result.p50_us,
         p99_us=result.p99_us,
         cpu_us_per_request=cpu * 1e6 / max(1, result.requests),
-        resident_mib=resident_bytes(server.pid) / 2**20,
+        resident_mib=resident_bytes(server.pids) / 2**20,
         errors=result.errors,
     )
 
@@ -70,7 +70,8 @@ def check_answer(case: Case, target: Target, server: RunningServer) -> None:
     headers = {"Content-Type": "application/json"}
     if target.keys:
         headers["Authorization"] = f"Bearer {target.keys.read_text().split()[0]}"
-    answer = httpx.post(server.url + case.path, content=body.content, headers=headers, timeout=30)
+    with server.client() as client:
+        answer = client.post(case.path, content=body.content, headers=headers)
     if answer.status_code != httpx.codes.OK:
         problem = f"{target.name}, {case.name}: {answer.status_code} {answer.text}"
         raise ServerFailed(f"{problem}\n{log_tail(server)}")

@@ -4,9 +4,10 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import httpx
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+_CLIENT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL = 2000
 
@@ -24,7 +26,11 @@ class ServerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerCommand:
-    """How a server is started; ``{port}`` in arguments and values becomes its port."""
+    """How a server is started.
+
+    ``{port}`` in arguments and values becomes its port; other names in braces are places that
+    `running` is told.
+    """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -32,24 +38,43 @@ class ServerCommand:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that answers on loopback."""
+    """A server that answers on loopback, with the processes that do its work.
 
-    pid: int
+    `authority` is the file of the certificate authority where the URL is one of TLS; `socket` is
+    where it listens instead of the URL's port.
+    """
+
+    pids: tuple[int, ...]
     url: str
     log: Path
+    socket: Path | None = None
+    authority: Path | None = None
+
+    def client(self) -> httpx.Client:
+        """Make a client that reaches the server and trusts it."""
+        if self.socket is not None:
+            transport = httpx.HTTPTransport(uds=str(self.socket))
+            return httpx.Client(base_url=self.url, transport=transport, timeout=_CLIENT_SECONDS)
+        trust = self.authority is None or ssl.create_default_context(cafile=str(self.authority))
+        return httpx.Client(base_url=self.url, verify=trust, timeout=_CLIENT_SECONDS)
 
 
 @contextlib.contextmanager
-def running(command: ServerCommand, log: Path) -> Iterator[RunningServer]:
+def running(
+    command: ServerCommand, log: Path, *, places: Mapping[str, str] | None = None
+) -> Iterator[RunningServer]:
     """Start a server, wait until it is ready, and stop its whole process group at the end.
+
+    The place `socket`, where it is given, is where the server listens.
 
     Raises:
         ServerFailed: it exited, or was not ready within a minute.
     """
     port = _free_port()
-    arguments = [part.format(port=port) for part in command.arguments]
+    known: Mapping[str, str] = {"port": str(port)} | dict(places or {})
+    arguments = [part.format_map(known) for part in command.arguments]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TOLLGATE_")}
-    own = {name: value.format(port=port) for name, value in command.environment.items()}
+    own = {name: value.format_map(known) for name, value in command.environment.items()}
     with log.open("ab") as output:
         process = subprocess.Popen(
             arguments,
@@ -60,39 +85,41 @@ def running(command: ServerCommand, log: Path) -> Iterator[RunningServer]:
             start_new_session=True,
         )
     try:
-        server = RunningServer(process.pid, f"http://127.0.0.1:{port}", log)
+        socket_path = Path(known["socket"]) if "socket" in known else None
+        server = RunningServer((process.pid,), f"http://127.0.0.1:{port}", log, socket_path)
         _wait_until_ready(process, server)
         yield server
     finally:
         _stop(process)
 
 
-def cpu_seconds(pid: int) -> float:
-    """Add up user and system time of a process and its descendants, living and reaped."""
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Add up user and system time of processes and their descendants, living and reaped."""
     ticks = 0
-    for one in _family(pid):
+    for one in _family(pids):
         fields = _stat_fields(one)
         ticks += sum(int(value) for value in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_bytes(pid: int) -> int:
-    """Add up the resident memory of a process and its descendants."""
+def resident_bytes(pids: Sequence[int]) -> int:
+    """Add up the resident memory of processes and their descendants."""
     pages = 0
-    for one in _family(pid):
+    for one in _family(pids):
         with contextlib.suppress(OSError):
             pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _family(pid: int) -> list[int]:
-    """List a process and its living descendants."""
+def _family(pids: Sequence[int]) -> list[int]:
+    """List processes and their living descendants."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         fields = _stat_fields(int(entry.name)) if entry.name.isdigit() else []
         if fields:
             parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    family, waiting = [], [pid]
+    family: list[int] = []
+    waiting = list(pids)
     while waiting:
         family.append(waiting.pop())
         waiting += parents.get(family[-1], [])
@@ -117,13 +144,14 @@ def _free_port() -> int:
 def _wait_until_ready(process: subprocess.Popen[bytes], server: RunningServer) -> None:
     """Poll ``/healthz/ready``; an app without it says 404, which is an answer too."""
     give_up = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < give_up:
-        if process.poll() is not None:
-            raise ServerFailed(f"exited with {process.returncode}\n{log_tail(server)}")
-        with contextlib.suppress(httpx.TransportError):
-            if not httpx.get(f"{server.url}/healthz/ready").is_server_error:
-                return
-        time.sleep(_POLL_SECONDS)
+    with server.client() as client:
+        while time.monotonic() < give_up:
+            if process.poll() is not None:
+                raise ServerFailed(f"exited with {process.returncode}\n{log_tail(server)}")
+            with contextlib.suppress(httpx.TransportError):
+                if not client.get("/healthz/ready").is_server_error:
+                    return
+            time.sleep(_POLL_SECONDS)
     raise ServerFailed(f"not ready after {_READY_SECONDS:.0f} s\n{log_tail(server)}")
 
 

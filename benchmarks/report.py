@@ -8,7 +8,17 @@ from pathlib import Path
 
 from benchmarks.cases import CASES, Case
 from benchmarks.measurement import Measurement
-from benchmarks.targets import BARE, TOLLGATE, TUTORIAL, UNBATCHED
+from benchmarks.targets import (
+    BARE,
+    BARE_TLS,
+    REDIS,
+    REDIS_2,
+    REDIS_TLS,
+    REDIS_TLS_2,
+    TOLLGATE,
+    TUTORIAL,
+    UNBATCHED,
+)
 
 _PACKAGES = ("fastapi", "numpy", "onnxruntime", "orjson", "pydantic", "uvicorn", "uvloop")
 _COLUMNS = (
@@ -27,6 +37,13 @@ _RATIOS = (
     ("tollgate / bare", TOLLGATE, BARE),
     ("tollgate / tutorial", TOLLGATE, TUTORIAL),
     ("batching on / off", TOLLGATE, UNBATCHED),
+    ("Redis / bare", REDIS, BARE),
+    ("Redis, 2 workers / bare", REDIS_2, BARE),
+    ("what Redis leaves", REDIS, TOLLGATE),
+    ("bare, TLS / bare", BARE_TLS, BARE),
+    ("Redis, TLS / bare, TLS", REDIS_TLS, BARE_TLS),
+    ("Redis, TLS, 2 workers / bare, TLS", REDIS_TLS_2, BARE_TLS),
+    ("what TLS leaves", REDIS_TLS, REDIS),
 )
 
 Medians = Mapping[tuple[str, str], Measurement]
@@ -87,11 +104,11 @@ def render_markdown(medians: list[Measurement]) -> str:
         lines += [_row(case, one) for one in medians if one.case == case.name]
     ratios = compute_ratios(by_name)
     if ratios:
-        titles = [title for title, _, _ in _RATIOS]
-        lines += ["", f"| requests/s | {' | '.join(titles)} |", "|---|--:|--:|--:|"]
-    for name, found in ratios.items():
-        cells = [f"{found[title]:.2f}" if title in found else "" for title, _, _ in _RATIOS]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines += ["", f"| requests/s | {' | '.join(ratios)} |", f"|---|{'--:|' * len(ratios)}"]
+    for title, _, _ in _RATIOS:
+        cells = [f"{found[title]:.2f}" if title in found else "" for found in ratios.values()]
+        if any(cells):
+            lines.append(f"| {title} | {' | '.join(cells)} |")
     lone, floor = by_name.get(("c1", TOLLGATE)), by_name.get(("c1", BARE))
     if lone and floor:
         extra_ms = (lone.p50_us - floor.p50_us) / 1000

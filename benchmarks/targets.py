@@ -12,50 +12,97 @@ from benchmarks.tollgate_keys import create_keys, tollgate_command
 
 BARE, TUTORIAL, TOLLGATE = "bare", "tutorial", "tollgate"
 UNBATCHED = "tollgate, no batching"
-NAMES = (BARE, TUTORIAL, TOLLGATE)
+REDIS, REDIS_2 = "tollgate, Redis", "tollgate, Redis, 2 workers"
+BARE_TLS = "bare, TLS"
+REDIS_TLS, REDIS_TLS_2 = "tollgate, Redis, TLS", "tollgate, Redis, TLS, 2 workers"
+NAMES = (BARE, TUTORIAL, TOLLGATE, REDIS, REDIS_2, BARE_TLS, REDIS_TLS, REDIS_TLS_2)
+_STACK_CASES = ("c1", "c64")
 _BATCH_ROWS = 64
 _UVICORN = (
-    "--factory --host 127.0.0.1 --port {port} --loop uvloop --http httptools --lifespan off "
-    "--no-access-log --log-level warning"
+    "--factory --loop uvloop --http httptools --lifespan off --no-access-log --log-level warning"
 )
+_ON_PORT = "--host 127.0.0.1 --port {port}"
+_ON_SOCKET = "--uds {socket}"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server, the model that it is asked for, and the keys that open it."""
+    """A server, the model that it is asked for, and the keys that open it.
+
+    With Redis, ``{redis}`` in the command becomes its URL. With TLS the server listens on
+    ``{socket}`` behind Nginx. Where `only` is given, the other cases are left out.
+    """
 
     name: str
     model: str
     command: ServerCommand
     keys: Path | None = None
+    has_redis: bool = False
+    has_tls: bool = False
+    only: tuple[str, ...] = ()
+
+    def serves(self, case: Case) -> bool:
+        """Say whether the case is measured here."""
+        return case.model == self.model and (not self.only or case.name in self.only)
 
 
 def build_targets(names: list[str], cases: list[Case], folder: Path) -> list[Target]:
     """Prepare the servers that the cases need, in the order in which they take turns."""
-    models = {case.model for case in cases}
-    targets = []
-    if models - {HEAVY}:
-        targets += [_uvicorn(name) for name in (BARE, TUTORIAL) if name in names]
-    if TOLLGATE in names:
-        targets += _tollgates(models, folder)
-    return targets
+    targets = [_uvicorn(BARE), _uvicorn(TUTORIAL), _uvicorn(BARE_TLS)]
+    if any(name.startswith(TOLLGATE) for name in names):
+        keys = create_keys(folder)
+        targets += _tollgates(folder, keys)
+        if TOLLGATE in names and HEAVY in {case.model for case in cases}:
+            targets += _heavy_tollgates(folder, keys)
+    order = (*NAMES, UNBATCHED)
+    wanted = [
+        target
+        for target in targets
+        if target.name in (*names, UNBATCHED) and any(target.serves(case) for case in cases)
+    ]
+    return sorted(wanted, key=lambda target: order.index(target.name))
 
 
 def _uvicorn(name: str) -> Target:
-    app = f"benchmarks.{name}_app:create_app"
-    arguments = (sys.executable, "-m", "uvicorn", app, *_UVICORN.split())
-    return Target(name, "housing", ServerCommand(arguments))
+    has_tls = name == BARE_TLS
+    app = f"benchmarks.{BARE if has_tls else name}_app:create_app"
+    place = _ON_SOCKET if has_tls else _ON_PORT
+    arguments = (sys.executable, "-m", "uvicorn", app, *f"{_UVICORN} {place}".split())
+    only = _STACK_CASES if has_tls else ()
+    return Target(name, "housing", ServerCommand(arguments), has_tls=has_tls, only=only)
 
 
-def _tollgates(models: set[str], folder: Path) -> list[Target]:
-    """Set Tollgate up once, with the keys; the heavy model has repositories of its own."""
-    keys = create_keys(folder)
+def _tollgates(folder: Path, keys: Path) -> list[Target]:
+    """Set Tollgate up alone, with Redis, and with Redis and Nginx; with one worker and with two."""
+    targets = [Target(TOLLGATE, "housing", tollgate_command(folder, MODELS), keys)]
+    for name, workers, has_tls in (
+        (REDIS, "1", False),
+        (REDIS_2, "2", False),
+        (REDIS_TLS, "1", True),
+        (REDIS_TLS_2, "2", True),
+    ):
+        place = {"unix_socket": "{socket}"} if has_tls else {}
+        settings = {"redis_url": "{redis}", "workers": workers} | place
+        command = tollgate_command(folder, MODELS, **settings)
+        targets.append(
+            Target(
+                name,
+                "housing",
+                command,
+                keys,
+                has_redis=True,
+                has_tls=has_tls,
+                only=_STACK_CASES,
+            )
+        )
+    return targets
+
+
+def _heavy_tollgates(folder: Path, keys: Path) -> list[Target]:
+    """Set Tollgate up with the heavy model, in repositories of its own."""
     targets = []
-    if models - {HEAVY}:
-        targets.append(Target(TOLLGATE, "housing", tollgate_command(folder, MODELS), keys))
-    if HEAVY in models:
-        for name, rows in ((TOLLGATE, _BATCH_ROWS), (UNBATCHED, 1)):
-            repository = folder / f"heavy-{rows}"
-            write_heavy_repository(repository, max_batch_size=rows)
-            targets.append(Target(name, HEAVY, tollgate_command(folder, repository), keys))
+    for name, rows in ((TOLLGATE, _BATCH_ROWS), (UNBATCHED, 1)):
+        repository = folder / f"heavy-{rows}"
+        write_heavy_repository(repository, max_batch_size=rows)
+        targets.append(Target(name, HEAVY, tollgate_command(folder, repository), keys))
     return targets

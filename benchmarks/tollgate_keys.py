@@ -1,4 +1,4 @@
-"""Target (c): Tollgate with every gate on, and the fifty keys of ten tenants that ask it.
+"""Target (c): Tollgate with every gate on, and the thousand keys of fifty tenants that ask it.
 
 The keys are made as an admin makes them, over the HTTP API of a server started by
 ``tollgate demo``. Limits are checked for every request but are too generous to refuse one.
@@ -15,8 +15,8 @@ import httpx
 from benchmarks.cases import MODELS
 from benchmarks.processes import ServerCommand, ServerFailed, running
 
-TENANTS = 10
-KEYS_PER_TENANT = 5
+TENANTS = 50
+KEYS_PER_TENANT = 20
 _DEMO_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _PLAN = {
@@ -28,15 +28,18 @@ _PLAN = {
 }
 
 
-def tollgate_command(folder: Path, repository: Path, *, subcommand: str = "serve") -> ServerCommand:
-    """Start the product with its defaults, on data of its own."""
+def tollgate_command(
+    folder: Path, repository: Path, *, subcommand: str = "serve", **settings: str
+) -> ServerCommand:
+    """Start the product with its defaults but for `settings`, on data of its own."""
+    own = {
+        "port": "{port}",
+        "data_dir": str(folder / "data"),
+        "model_repository": str(repository),
+    }
     return ServerCommand(
         (str(Path(sys.executable).with_name("tollgate")), subcommand),
-        {
-            "TOLLGATE_PORT": "{port}",
-            "TOLLGATE_DATA_DIR": str(folder / "data"),
-            "TOLLGATE_MODEL_REPOSITORY": str(repository),
-        },
+        {f"TOLLGATE_{name.upper()}": value for name, value in (own | settings).items()},
     )
 
 
@@ -70,14 +73,16 @@ def _read_admin_key(path: Path) -> str:
 
 
 def _create_all(admin: httpx.Client) -> list[str]:
+    """Return the keys with the tenants taking turns, as the load sends them in this order."""
     plan_id = _create(admin, "/v1/plans", _PLAN)["plan_id"]
+    tenants = []
+    for number in range(TENANTS):
+        body = {"name": f"benchmark {number}", "plan_id": plan_id, "models": ["*"]}
+        tenants.append(_create(admin, "/v1/tenants", body)["tenant_id"])
     keys = []
-    for tenant in range(TENANTS):
-        body = {"name": f"benchmark {tenant}", "plan_id": plan_id, "models": ["*"]}
-        tenant_id = _create(admin, "/v1/tenants", body)["tenant_id"]
-        for key in range(KEYS_PER_TENANT):
-            wanted = {"name": f"key {key}", "scopes": ["predict"]}
-            keys.append(_create(admin, f"/v1/tenants/{tenant_id}/keys", wanted)["api_key"])
+    for number in range(KEYS_PER_TENANT):
+        wanted = {"name": f"key {number}", "scopes": ["predict"]}
+        keys += [_create(admin, f"/v1/tenants/{one}/keys", wanted)["api_key"] for one in tenants]
     return keys
 
 

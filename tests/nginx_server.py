@@ -56,6 +56,12 @@ class NginxServer:
         return f"https://{NAME}:{self.tls_port}"
 
     @property
+    def pid(self) -> int:
+        """Name the main process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def plain_url(self) -> str:
         """Name the address without TLS."""
         return f"http://{NAME}:{self.plain_port}"

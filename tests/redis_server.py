@@ -24,6 +24,12 @@ class RedisServer:
         """Where clients connect."""
         return f"unix://{self._socket}"
 
+    @property
+    def pid(self) -> int:
+        """Name the process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it empty and wait until it accepts connections."""
         self._socket.unlink(missing_ok=True)

@@ -20,8 +20,8 @@ SERVER = ServerCommand((sys.executable, "-m", "http.server", "{port}", "--bind",
 def test_server_is_measured_and_then_stopped(tmp_path: Path) -> None:
     """Nothing is left listening when the block ends."""
     with running(SERVER, tmp_path / "log") as server:
-        assert cpu_seconds(server.pid) > 0
-        assert resident_bytes(server.pid) > 2**20
+        assert cpu_seconds(server.pids) > 0
+        assert resident_bytes(server.pids) > 2**20
     with pytest.raises(httpx.ConnectError):
         httpx.get(server.url)
 

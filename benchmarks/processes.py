@@ -148,11 +148,21 @@ def _wait_until_ready(process: subprocess.Popen[bytes], server: RunningServer) -
         while time.monotonic() < give_up:
             if process.poll() is not None:
                 raise ServerFailed(f"exited with {process.returncode}\n{log_tail(server)}")
-            with contextlib.suppress(httpx.TransportError):
-                if not client.get("/healthz/ready").is_server_error:
-                    return
+            if _is_ready(client, server.socket):
+                return
             time.sleep(_POLL_SECONDS)
     raise ServerFailed(f"not ready after {_READY_SECONDS:.0f} s\n{log_tail(server)}")
+
+
+def _is_ready(client: httpx.Client, path: Path | None) -> bool:
+    """Ask for readiness; a socket is tried first, since httpx leaks one that does not connect."""
+    try:
+        if path is not None:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(path))
+        return not client.get("/healthz/ready").is_server_error
+    except (httpx.TransportError, OSError):
+        return False
 
 
 def log_tail(server: RunningServer) -> str:

@@ -24,6 +24,10 @@ class Catalogue:
     before the next writer gets its number, so revisions become visible in order and a reader that
     has seen one has seen all below it. After the commit it bumps the generation, and only then
     does the caller get its answer.
+
+    A write that failed does not bump: its caller was promised nothing, and while the database is
+    away every request would have to wait for a reload that fails. Should its commit be done all the
+    same, the reload in the background finds it.
     """
 
     def __init__(
@@ -61,12 +65,10 @@ class Catalogue:
         return await asyncio.shield(write)
 
     async def _transact(self, change: Change[Result]) -> Result:
-        try:
-            async with self._engine.begin() as connection:
-                return await change(connection, await _next_revision(connection))
-        finally:
-            # Also after a failure: a commit can be done and its answer lost.
-            self._generation.bump()
+        async with self._engine.begin() as connection:
+            result = await change(connection, await _next_revision(connection))
+        self._generation.bump()
+        return result
 
 
 async def _next_revision(connection: AsyncConnection) -> int:

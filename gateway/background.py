@@ -61,5 +61,5 @@ async def _write_last_used(authenticator: Authenticator, store: Store) -> None:
         return
     try:
         await store.touch_last_used(last_used)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         logger.warning("when keys were last used cannot be written: %s", error)

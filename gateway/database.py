@@ -101,7 +101,9 @@ def create_engine(
     )
 
 
-def open_engine(settings: Settings, *, answer_seconds: float | None = None) -> AsyncEngine:
+def open_engine(
+    settings: Settings, *, pool_size: int | None = None, answer_seconds: float | None = None
+) -> AsyncEngine:
     """Return the engine that the settings describe.
 
     Raises:
@@ -109,7 +111,7 @@ def open_engine(settings: Settings, *, answer_seconds: float | None = None) -> A
     """
     return create_engine(
         settings.resolved_database_url,
-        pool_size=settings.database_pool_size,
+        pool_size=settings.database_pool_size if pool_size is None else pool_size,
         timeout_seconds=settings.database_timeout_seconds,
         answer_seconds=answer_seconds,
     )

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,12 +22,21 @@ from gateway.database import check_schema, open_engine
 from gateway.errors import StartRefused
 from gateway.settings import Settings
 
+GATE_CONNECTIONS: Final = 2
+"""Kept for the reload of keys and the delivery of usage.
+
+Threat: one tenant that reads its bill over and over would use up the connections, and the keys of
+all others could not be read after the next change.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Records:
     """The open records."""
 
     engine: AsyncEngine
+    gate_engine: AsyncEngine
+    """The same database by connections of its own, for what predictions may have to wait for."""
     store: Store
     generation: Generation
     pepper: bytes
@@ -42,14 +52,16 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
     """
     async with contextlib.AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
-        engine = open_engine(settings)
+        engine = open_engine(settings, pool_size=settings.database_pool_size - GATE_CONNECTIONS)
         stack.push_async_callback(engine.dispose)
+        gate_engine = open_engine(settings, pool_size=GATE_CONNECTIONS)
+        stack.push_async_callback(gate_engine.dispose)
         await check_schema(engine)
         generation = Generation(settings.data_dir / "generation")
         stack.callback(generation.close)
         pepper = await _read_pepper(settings, engine)
         store = Store(engine, pepper=pepper, generation=generation, now=lambda: datetime.now(UTC))
-        yield Records(engine, store, generation, pepper)
+        yield Records(engine, gate_engine, store, generation, pepper)
 
 
 @contextlib.asynccontextmanager

@@ -87,9 +87,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         engine, store = records.engine, records.store
         keyset, authenticator = _open_gate(records)
         registry, predictor = await _open_models(settings, stack)
-        journal, shipper = await _open_bill(settings, engine, stack)
+        journal, shipper = await _open_bill(settings, records.gate_engine, stack)
         limiter = await _open_limiter(settings, stack)
-        await _restore_quotas(limiter, engine)
+        await _restore_quotas(limiter, records.gate_engine)
         await keyset.refresh()
         services = Services(
             settings=settings,
@@ -122,7 +122,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 def _open_gate(records: Records) -> tuple[Keyset, Authenticator]:
-    keyset = Keyset(records.engine, generation=records.generation)
+    keyset = Keyset(records.gate_engine, generation=records.generation)
     return keyset, Authenticator(keyset, pepper=records.pepper, now=time.time)
 
 

@@ -60,9 +60,9 @@ class Settings(BaseModel):
     means the SQLite file `tollgate.db` in the data folder.
     """
 
-    database_pool_size: int = Field(default=5, ge=2, le=100)
-    """Connections of one worker to PostgreSQL at most; all workers together must stay below its
-    `max_connections`.
+    database_pool_size: int = Field(default=5, ge=3, le=100)
+    """Connections of one worker to PostgreSQL at most, two of them for the reload of keys and the
+    delivery of usage; all workers together must stay below its `max_connections`.
     """
 
     database_timeout_seconds: float = Field(default=5.0, ge=0.1, le=600)

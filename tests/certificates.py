@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = dt.timedelta(days=30)
+LIFETIME = dt.timedelta(days=89)
 NAME = "localhost"
 
 
@@ -38,7 +38,7 @@ def make_certificates(folder: Path, *names: str) -> Certificates:
         .add_extension(_usage(signs=True), critical=True)
         .sign(issuer_key, hashes.SHA256())
     )
-    server = _server(authority, issuer_key, server_key, names or (NAME,))
+    server = _server(authority, issuer_key, server_key, names=names or (NAME,))
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     made.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     made.certificate.write_bytes(server.public_bytes(serialization.Encoding.PEM))
@@ -56,6 +56,7 @@ def _server(
     authority: x509.Certificate,
     issuer_key: ec.EllipticCurvePrivateKey,
     key: ec.EllipticCurvePrivateKey,
+    *,
     names: tuple[str, ...],
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -28,12 +29,16 @@ _POLL_SECONDS = 0.02
 class NginxServer:
     """Render, start, reload and stop one nginx; `settings` are variables of `render.sh`."""
 
-    def __init__(self, folder: Path, upstream: Path, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, upstream: Path, *, binary: str = BINARY, **settings: str
+    ) -> None:
         self.folder = folder
+        self._binary = binary
         self.tls_port, self.plain_port = free_port(), free_port()
         self.certificates: Certificates = make_certificates(folder / "tls")
         self._process: subprocess.Popen[bytes] | None = None
         self._variables = {
+            "NGINX_BINARY": binary,
             "NGINX_ADDRESSES": "127.0.0.1",
             "NGINX_HTTP_PORT": str(self.plain_port),
             "NGINX_HTTPS_PORT": str(self.tls_port),
@@ -97,6 +102,27 @@ class NginxServer:
         subprocess.run([*self._command(), "-s", "reload"], check=True, timeout=START_SECONDS)
         self._wait_until(lambda: bool(self.workers() - before))
 
+    def renew_certificate(self) -> None:
+        """Put a new certificate where the old one is, and reload."""
+        self.certificates = make_certificates(self.folder / "tls")
+        self.reload_certificate()
+
+    def reload_certificate(self) -> None:
+        """Reload, and wait until clients get the certificate that lies there now."""
+        self.reload()
+        self._wait_until(self._serves_its_certificate)
+
+    def _serves_its_certificate(self) -> bool:
+        address = ("127.0.0.1", self.tls_port)
+        try:
+            with (
+                socket.create_connection(address, START_SECONDS) as plain,
+                self.certificates.context().wrap_socket(plain, server_hostname=NAME),
+            ):
+                return True
+        except ssl.SSLCertVerificationError:
+            return False
+
     def workers(self) -> set[int]:
         """List the worker processes, those included that only end what they began."""
         assert self._process is not None
@@ -120,16 +146,20 @@ class NginxServer:
         """Read what nginx complained about."""
         return (self.folder / "error.log").read_text(errors="replace")
 
-    def access_log(self, count: int = 0) -> list[dict[str, Any]]:
-        """Read at least `count` requests; a line is written after its answer, so wait for it."""
-        self._wait_until(lambda: len(self._access_lines()) >= count)
+    def access_log(self) -> list[dict[str, Any]]:
+        """Read the requests that were logged until now."""
         return [json.loads(line) for line in self._access_lines()]
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """Read the line of one request, waiting for it: it is written after the answer."""
+        self._wait_until(lambda: any(request_id in line for line in self._access_lines()))
+        return next(line for line in self.access_log() if line["request_id"] == request_id)
 
     def _access_lines(self) -> list[str]:
         return (self.folder / "access.log").read_text().splitlines()
 
     def _command(self) -> list[str]:
-        return [BINARY, "-c", str(self.configuration), "-e", str(self.folder / "error.log")]
+        return [self._binary, "-c", str(self.configuration), "-e", str(self.folder / "error.log")]
 
     def _listens(self) -> bool:
         with contextlib.suppress(OSError):
@@ -159,9 +189,11 @@ def render(folder: Path, variables: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def running_nginx(folder: Path, upstream: Path, **settings: str) -> Iterator[NginxServer]:
+def running_nginx(
+    folder: Path, upstream: Path, *, binary: str = BINARY, **settings: str
+) -> Iterator[NginxServer]:
     """Run an nginx for the length of a block."""
-    server = NginxServer(folder, upstream, **settings)
+    server = NginxServer(folder, upstream, binary=binary, **settings)
     try:
         server.start()
         yield server

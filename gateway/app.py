@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from importlib import metadata
 from typing import Any
 
@@ -17,7 +17,7 @@ from gateway.middleware import App, ControlPlaneEdge, Receive, Send
 from gateway.problem_handlers import install_problem_handlers
 from gateway.public_doors import create_guard
 from gateway.routes import api_keys, health, models, pages, plans, tenants, usage
-from gateway.services import open_services
+from gateway.services import nobody_waits, open_services
 from gateway.settings import Settings
 
 TITLE = "Tollgate"
@@ -47,8 +47,13 @@ class Tollgate:
             await self._control_plane(scope, receive, send)
 
 
-def create_app(settings: Settings) -> Tollgate:
-    """Build the server; nothing is opened before its lifespan starts."""
+def create_app(settings: Settings, *, on_prepared: Callable[[], None] = nobody_waits) -> Tollgate:
+    """Build the server; nothing is opened before its lifespan starts.
+
+    Args:
+        settings: of this server.
+        on_prepared: called when all is open but what one process at a time may hold.
+    """
     request_ids = RequestIds(trusts_proxy=settings.trusts_proxy)
     door = PredictionDoor(
         V1Codec(),
@@ -56,16 +61,18 @@ def create_app(settings: Settings) -> Tollgate:
         max_body_bytes=settings.max_body_bytes,
         timeout_seconds=settings.request_timeout_seconds,
     )
-    edge = ControlPlaneEdge(create_control_plane(settings), request_ids=request_ids)
-    return Tollgate(door, edge)
+    control_plane = create_control_plane(settings, on_prepared=on_prepared)
+    return Tollgate(door, ControlPlaneEdge(control_plane, request_ids=request_ids))
 
 
-def create_control_plane(settings: Settings) -> FastAPI:
+def create_control_plane(
+    settings: Settings, *, on_prepared: Callable[[], None] = nobody_waits
+) -> FastAPI:
     """Build the FastAPI app with every route, its errors as problems, and docs without a CDN."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
-        async with open_services(settings) as services:
+        async with open_services(settings, on_prepared=on_prepared) as services:
             app.state.registry = services.registry
             yield {"services": services}
 

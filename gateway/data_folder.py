@@ -5,9 +5,11 @@ Whoever on the machine can read them can test guesses of keys and learn every cu
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,7 @@ _OWN_NAMES: Final = (
     "tollgate.db",
     "key_pepper",
     "generation",
+    "server.lock",
     "journals",
     "demo.json",
     ".demo.json",
@@ -57,6 +60,29 @@ def prepare_data_dir(path: Path) -> None:
         _tighten_folder(path, is_ours=len(ours) == len(entries))
     for entry in [*ours, *(path / "journals").glob("*")]:
         _tighten(entry)
+
+
+@contextlib.contextmanager
+def claimed_data_dir(path: Path) -> Iterator[None]:
+    """Keep every other server out of the data folder for the length of a block.
+
+    The lock is the supervisor's alone: it goes with the process, however that ends. What its
+    workers need for themselves, they lock themselves.
+
+    Raises:
+        StartRefused: another server works there, or the folder cannot be used.
+    """
+    prepare_data_dir(path)
+    lock = os.open(path / "server.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _PRIVATE_FILE)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise StartRefused(f"another server works in {path}: one works per data folder") from None
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _tighten_folder(path: Path, *, is_ours: bool) -> None:

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.dataplane.request_ids import RequestIds
 from gateway.errors import GatewayError, HeadTooLarge, RequestInvalid
+from gateway.http_server import DrainableState
 from gateway.problems import problem_headers, problem_of
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -35,6 +36,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     Cost: one more call for each read and each request; a timer for each connection, and for each
     head that comes in more than one piece.
     """
+
+    server_state: DrainableState
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **options)
@@ -66,9 +69,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def on_headers_complete(self) -> None:
-        """Start the request; what comes after its body is no header of it."""
+        """Start the request; what comes after its body is no header of it.
+
+        Raises:
+            ValueError: there is no single Host; the parser turns it into a 400 (RFC 9112 3.2).
+        """
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise ValueError(hosts)
         super().on_headers_complete()
         self.headers = _Nowhere()
+        if self.server_state.is_draining:
+            self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are no HTTP, and hang up."""

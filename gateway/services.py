@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from gateway.limits.redis_link import RedisLink, RedisUrlInvalid
 from gateway.records import Records, open_records
 from gateway.settings import Settings
 from gateway.usage.journal import Journal
+from gateway.usage.journal_folder import JournalFolder, keep_adopting
 from gateway.usage.ledger import Ledger
 from gateway.usage.periods import period_of, wall_clock_us
 from gateway.usage.reports import month_units
@@ -33,10 +34,13 @@ from inference.predictor import Predictor
 from inference.registry import Registry
 from inference.settings import InferenceSettings
 
-WORKER = "worker-0"
 _LEASE_SLACK_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
+
+
+def nobody_waits() -> None:
+    """Tell nobody how far the start has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,17 @@ class Services:
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Open the records, the models, the limits and the bill, in this order; close them reversed.
+async def open_services(
+    settings: Settings, *, on_prepared: Callable[[], None] = nobody_waits
+) -> AsyncIterator[Services]:
+    """Open the records, the models, the bill and the limits, in this order; close them reversed.
 
-    Usage that an earlier run left in the journal is delivered before the quotas are read, so that
+    Usage that an earlier run left in a journal is delivered before the quotas are read, so that
     a restart gives nothing back.
+
+    Args:
+        settings: of this server.
+        on_prepared: called when all is open but what another process still holds.
 
     Raises:
         StartRefused: the settings or the data folder are not usable; the message says what to do.
@@ -87,7 +97,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         engine, store = records.engine, records.store
         keyset, authenticator = _open_gate(records)
         registry, predictor = await _open_models(settings, stack)
-        journal, shipper = await _open_bill(settings, records.gate_engine, stack)
+        journal, shipper = await _open_bill(
+            settings, records.gate_engine, stack, on_prepared=on_prepared
+        )
         limiter = await _open_limiter(settings, stack)
         await _restore_quotas(limiter, records.gate_engine)
         await keyset.refresh()
@@ -149,21 +161,37 @@ async def _open_models(
 
 
 async def _open_bill(
-    settings: Settings, engine: AsyncEngine, stack: contextlib.AsyncExitStack
+    settings: Settings,
+    engine: AsyncEngine,
+    stack: contextlib.AsyncExitStack,
+    *,
+    on_prepared: Callable[[], None],
 ) -> tuple[Journal, Shipper]:
-    folder = settings.data_dir / "journals"
-    folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-    journal = Journal(folder / f"{WORKER}.db", max_bytes=settings.journal_max_bytes)
-    await journal.open()
-    stack.push_async_callback(journal.close)
-    shipper = Shipper(
-        journal,
-        Ledger(engine),
-        interval_seconds=settings.ship_interval_seconds,
-        is_alone=not settings.database_url,  # the ledger lies in the folder of the one journal
-    )
-    await shipper.start()
+    """Take a journal, after what others left behind is in the ledger.
+
+    Limits in the process are exact while there is one process, so then there is one journal, and
+    whoever holds it is waited for.
+    """
+    path = settings.data_dir / "journals"
+    path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    ledger = Ledger(engine)
+    folder = JournalFolder(path, ledger, max_bytes=settings.journal_max_bytes)
+    async with folder.starting():
+        is_alone = await folder.adopt()
+        if settings.redis_url:
+            journal = await folder.take_free()
+        else:
+            journal = await folder.take_first(on_prepared)
+        stack.push_async_callback(journal.close)
+        shipper = Shipper(
+            journal,
+            ledger,
+            interval_seconds=settings.ship_interval_seconds,
+            is_alone=is_alone and not settings.database_url,  # nobody else has this ledger
+        )
+        await shipper.start()
     stack.push_async_callback(shipper.close)
+    await stack.enter_async_context(keep_adopting(folder))
     return journal, shipper
 
 

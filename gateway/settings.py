@@ -40,7 +40,7 @@ class Settings(BaseModel):
     """
 
     workers: int = Field(default=1, ge=1, le=64)
-    """Worker processes. This version serves with one; more are refused."""
+    """Worker processes behind one listening socket; more than one need `TOLLGATE_REDIS_URL`."""
 
     replicas: int = Field(default=1, ge=1, le=1024)
     """Servers, each with its own data folder, that share the database and Redis. While Redis is
@@ -101,6 +101,11 @@ class Settings(BaseModel):
     alone takes five.
     """
 
+    drain_seconds: float = Field(default=10.0, ge=0, le=600)
+    """Time that a worker which ends gives its last requests, and idle connections to be closed by
+    the other side; 0 cuts both.
+    """
+
     intra_op_threads: int = Field(default=1, ge=1, le=256)
     """Threads of ONNX Runtime inside one model run; more help big models and harm small ones."""
 
@@ -156,7 +161,7 @@ def load_settings() -> Settings:
     for name, value in os.environ.items():
         if not name.startswith(PREFIX):
             continue
-        field = name.removeprefix(PREFIX).removesuffix(_FILE_SUFFIX).lower()
+        field = _field_of(name)
         if field not in Settings.model_fields:
             _warn_of(name, field)
         elif value and name.endswith(_FILE_SUFFIX):
@@ -167,6 +172,28 @@ def load_settings() -> Settings:
         return Settings.model_validate(given | from_files)
     except ValidationError as error:
         raise SettingInvalid(_sentence(error)) from None
+
+
+def environment_with(**options: object) -> dict[str, str]:
+    """Return the environment of this process, with some settings replaced, for a child.
+
+    What is no setting was told once and is left out, so that no child tells it again. A secret goes
+    on as it came: in the environment or in a file, never in the words of a command.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(PREFIX) or _field_of(name) in Settings.model_fields
+    }
+    for field, value in options.items():
+        name = f"{PREFIX}{field.upper()}"
+        environment[name] = str(value)
+        environment.pop(f"{name}{_FILE_SUFFIX}", None)
+    return environment
+
+
+def _field_of(name: str) -> str:
+    return name.removeprefix(PREFIX).removesuffix(_FILE_SUFFIX).lower()
 
 
 def _warn_of(name: str, field: str) -> None:

@@ -96,7 +96,7 @@ class Server:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         """Send one request and return whatever comes back."""
-        data = _data(body)
+        data = encoded(body)
         request = urllib.request.Request(self.url + path, data, method=method)  # noqa: S310 - own
         if key:
             request.add_header("Authorization", f"Bearer {key}")
@@ -104,10 +104,10 @@ class Server:
             request.add_header(name, value)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - own
-                return _answer(response.status, dict(response.headers.items()), response.read())
+                return answer_of(response.status, dict(response.headers.items()), response.read())
         except urllib.error.HTTPError as error:
             with error:
-                return _answer(error.code, dict(error.headers.items()), error.read())
+                return answer_of(error.code, dict(error.headers.items()), error.read())
 
     def predict(self, key: str, body: object, *, model: str = "housing") -> Answer:
         """Ask for a prediction."""
@@ -138,13 +138,15 @@ def free_port() -> int:
         return port
 
 
-def _data(body: object) -> bytes | None:
+def encoded(body: object) -> bytes | None:
+    """Return the bytes of a body; a document as JSON."""
     if body is None or isinstance(body, bytes):
         return body
     return json.dumps(body).encode()
 
 
-def _answer(status: int, headers: dict[str, str], content: bytes) -> Answer:
+def answer_of(status: int, headers: dict[str, str], content: bytes) -> Answer:
+    """Read an answer, its body as JSON where it is JSON."""
     names = {name.lower(): value for name, value in headers.items()}
     is_json = "json" in names.get("content-type", "")
     return Answer(status, names, json.loads(content) if is_json and content else content)

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 from pathlib import Path
+from typing import Final
 
 import orjson
 import typer
@@ -11,11 +12,14 @@ from gateway.cli.console import Json, show_json
 from gateway.cli.demo_tenant import DemoDocument, prepare_demo, write_demo
 from gateway.cli.migrate import bring_up_to_date
 from gateway.cli.serve import DataDir, Host, ModelRepository, Port, with_options
-from gateway.cli.server import check_servable, listen, run_server, url_of
+from gateway.cli.server import run_server
+from gateway.data_folder import claimed_data_dir
 from gateway.services import Services
-from gateway.settings import load_settings
+from gateway.settings import Settings, load_settings
+from gateway.supervisor.listening import check_servable, listen, url_of
 
 FILE_NAME = "demo.json"
+ONE_PROCESS_ON_A_PORT: Final = {"workers": 1, "replicas": 1, "unix_socket": None}
 
 
 def register(program: typer.Typer) -> None:
@@ -43,8 +47,13 @@ def demo(
         port=port,
         model_repository=model_repository,
         data_dir=data_dir,
-    )
+    ).model_copy(update=ONE_PROCESS_ON_A_PORT)
     check_servable(settings)
+    with claimed_data_dir(settings.data_dir):
+        _serve_demo(settings, as_json=as_json)
+
+
+def _serve_demo(settings: Settings, *, as_json: bool) -> None:
     listener = listen(settings)
     url = url_of(listener)
     asyncio.run(bring_up_to_date(settings))

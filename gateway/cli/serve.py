@@ -1,14 +1,17 @@
 """`tollgate serve`: run the server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.console import Json, show_json
-from gateway.cli.server import check_servable, listen, run_server, url_of
-from gateway.services import Services
-from gateway.settings import Settings, load_settings
+from gateway.data_folder import claimed_data_dir
+from gateway.log_lines import set_up_logging
+from gateway.settings import Settings, environment_with, load_settings
+from gateway.supervisor.listening import check_servable, listening, url_of
+from gateway.supervisor.supervisor import supervise
 
 Host = Annotated[
     str | None, typer.Option(metavar="HOST", help="Address to listen on, instead of TOLLGATE_HOST.")
@@ -21,6 +24,10 @@ Port = Annotated[
         metavar="PORT",
         help="Port to listen on, instead of TOLLGATE_PORT; 0: any.",
     ),
+]
+UnixSocket = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Unix socket for the proxy, instead of host and port."),
 ]
 Workers = Annotated[
     int | None,
@@ -47,6 +54,7 @@ def serve(
     *,
     host: Host = None,
     port: Port = None,
+    unix_socket: UnixSocket = None,
     workers: Workers = None,
     model_repository: ModelRepository = None,
     data_dir: DataDir = None,
@@ -55,32 +63,39 @@ def serve(
 ) -> None:
     """Serve the models of the repository until a signal says stop.
 
+    SIGTERM lets requests in progress finish, SIGHUP changes the workers one by one.
+
     Example: TOLLGATE_DATA_DIR=/srv/tollgate tollgate serve --port 8000
     """
-    settings = with_options(
-        load_settings(),
+    options = given(
         host=host,
         port=port,
+        unix_socket=unix_socket,
         workers=workers,
         model_repository=model_repository,
         data_dir=data_dir,
         allow_plaintext=insecure or None,
     )
+    settings = load_settings().model_copy(update=options)
     check_servable(settings)
-    listener = listen(settings)
-    url = url_of(listener)
+    set_up_logging(settings.log_level)
+    with listening(settings) as listener, claimed_data_dir(settings.data_dir):
+        url = url_of(listener)
 
-    async def announce(services: Services) -> None:
-        names = sorted({model.name for model in services.registry.models()})
-        if as_json:
-            show_json({"url": url, "models": names})
-        else:
-            typer.echo(f"Tollgate serves {', '.join(names) or 'no model'} on {url}")
+        def announce(models: Sequence[str]) -> None:
+            if as_json:
+                show_json({"url": url, "models": models})
+            else:
+                typer.echo(f"Tollgate serves {', '.join(models) or 'no model'} on {url}")
 
-    run_server(settings, listener, on_ready=announce)
+        supervise(settings, listener, environment=environment_with(**options), announce=announce)
 
 
 def with_options(settings: Settings, **options: Any) -> Settings:  # noqa: ANN401 - typed by typer
-    """Replace the settings that were given as options; None was not given."""
-    given = {name: value for name, value in options.items() if value is not None}
-    return settings.model_copy(update=given)
+    """Replace the settings that were given as options."""
+    return settings.model_copy(update=given(**options))
+
+
+def given(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - typed by typer
+    """Return the options that were given; None was not."""
+    return {name: value for name, value in options.items() if value is not None}

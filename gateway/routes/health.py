@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from gateway.dependencies import Opened
@@ -34,9 +34,11 @@ async def read_liveness() -> Liveness:
     operation_id="getReadiness",
     responses={503: {"model": Readiness, "description": "Not ready; the reasons are listed"}},
 )
-async def read_readiness(opened: Opened, response: Response) -> Readiness:
+async def read_readiness(opened: Opened, request: Request, response: Response) -> Readiness:
     """Answer 200 while predictions can be served; send traffic elsewhere while it is 503."""
     reasons = opened.not_ready_reasons()
+    if getattr(request.state, "is_draining", False):
+        reasons.append("this worker is ending")
     if reasons:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return Readiness(ready=not reasons, reasons=reasons)

@@ -79,6 +79,11 @@ class Journal:
         return self._file.position
 
     @property
+    def held_bytes(self) -> int:
+        """How much is held that is not known to be in the ledger."""
+        return self._held_bytes
+
+    @property
     def is_writable(self) -> bool:
         """Whether `ensure_writable` would pass."""
         return self._is_open and self._failure is None and self._held_bytes < self._max_bytes

@@ -72,19 +72,23 @@ class Shipper:
         """Join the ledger, deliver what an earlier run left, and go on in the background.
 
         Call it before the first record: the ledger says which moments are promised already.
-        Everything that the file holds is delivered, whatever position the ledger remembers: what
-        it has already is passed over by request id.
 
         Raises:
             LedgerUnavailable: the database did not answer.
             JournalUnavailable: the journal cannot be read.
         """
-        state = await self._join()
-        self._published = state.position
-        self._complete_through_us = state.complete_through_us
-        self._journal.keep_after(state.floor_us)
-        await self.ship()
+        await self._catch_up()
         self._task = asyncio.create_task(self._keep_shipping())
+
+    async def settle(self) -> None:
+        """Deliver what an earlier run left, and leave; for a journal that gets no more records.
+
+        Raises:
+            LedgerUnavailable: the database did not answer; call it again.
+            JournalUnavailable: the journal cannot be read.
+        """
+        await self._catch_up()
+        await self._ledger.leave(self._journal.journal_id)
 
     async def ship(self) -> None:
         """Deliver everything that was recorded before this call.
@@ -108,6 +112,17 @@ class Shipper:
             await self._ledger.leave(self._journal.journal_id)
         except UsageError as error:
             logger.warning("usage stays in the journal until the next start: %s", error)
+
+    async def _catch_up(self) -> None:
+        """Join the ledger and deliver everything that the file holds.
+
+        Whatever position the ledger remembers: what it has already is passed over by request id.
+        """
+        state = await self._join()
+        self._published = state.position
+        self._complete_through_us = state.complete_through_us
+        self._journal.keep_after(state.floor_us)
+        await self.ship()
 
     async def _join(self) -> JournalState:
         """Join the ledger, under a new name if the file is an older copy of what it was.

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import uvicorn
-from uvicorn.server import ServerState
 
 from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttpProtocol
+from gateway.http_server import DrainableState
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
 
@@ -78,7 +78,7 @@ class Connection:
         )
         config.load()
         self.protocol = BoundedHttpProtocol(
-            config=config, server_state=ServerState(), app_state={}, _loop=self.loop
+            config=config, server_state=DrainableState(), app_state={}, _loop=self.loop
         )
         self.protocol.connection_made(self.transport)
 

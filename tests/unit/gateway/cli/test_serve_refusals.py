@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.server import check_servable, listen
 from gateway.errors import StartRefused
 from gateway.settings import Settings
+from gateway.supervisor.listening import check_servable, listen
 from tests.unit.gateway.cli.terminal import Terminal
 
 
@@ -25,16 +25,42 @@ def test_beyond_loopback_needs_a_word(host: str) -> None:
     check_servable(Settings(host=host, allow_plaintext=True))
 
 
-@pytest.mark.parametrize("redis_url", ["", "redis://localhost"])
-def test_several_workers_are_refused(redis_url: str) -> None:
-    """The server is one process, with limits in Redis or without."""
-    with pytest.raises(StartRefused, match="one process"):
-        check_servable(Settings(workers=2, redis_url=redis_url))
+def test_several_workers_without_redis_are_refused() -> None:
+    """Each would grant the whole limit."""
+    with pytest.raises(StartRefused, match="TOLLGATE_REDIS_URL"):
+        check_servable(Settings(workers=2))
 
 
-def test_limits_in_redis_are_served() -> None:
-    """One process may count in Redis."""
-    check_servable(Settings(redis_url="redis://localhost"))
+@pytest.mark.parametrize("workers", [1, 4])
+def test_limits_in_redis_are_served(workers: int) -> None:
+    """Any number of workers may count there."""
+    check_servable(Settings(workers=workers, redis_url="redis://localhost"))
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "database_url"),
+    [
+        ("", "postgresql://db/tollgate"),
+        ("redis://localhost", ""),
+        ("redis://localhost", "sqlite:///x"),
+    ],
+)
+def test_replicas_that_share_too_little_are_refused(redis_url: str, database_url: str) -> None:
+    """Limits, keys and the bill are one, or they are wrong."""
+    with pytest.raises(StartRefused, match="TOLLGATE_DATABASE_URL"):
+        check_servable(Settings(replicas=2, redis_url=redis_url, database_url=database_url))
+
+
+def test_replicas_that_share_all_are_served() -> None:
+    """Each has its own data folder for its journals."""
+    check_servable(
+        Settings(replicas=2, redis_url="redis://localhost", database_url="postgresql://db/tollgate")
+    )
+
+
+def test_unix_socket_needs_no_permission() -> None:
+    """It leaves the machine for nobody, whatever the host says."""
+    check_servable(Settings(host="0.0.0.0", unix_socket=Path("http.sock")))  # noqa: S104
 
 
 def test_redis_url_that_is_none_is_refused(terminal: Terminal) -> None:

@@ -45,21 +45,29 @@ async def keep_fresh(
 async def _keep(
     keyset: Keyset, authenticator: Authenticator, store: Store, *, interval_seconds: float
 ) -> None:
+    """Tell of an outage once, and of its end; times of use wait for it."""
+    is_away = False
     while True:
         await asyncio.sleep(interval_seconds)
-        await _write_last_used(authenticator, store)
         try:
             await keyset.refresh()
         except KeysetUnavailable as error:
-            logger.warning("the catalogue cannot be read: %s", error)
+            if not is_away:
+                logger.warning("the catalogue cannot be read: %s", error)
+            is_away = True
+            continue
+        if is_away:
+            logger.warning("the catalogue can be read again")
+        is_away = False
+        await _write_last_used(authenticator, store)
 
 
 async def _write_last_used(authenticator: Authenticator, store: Store) -> None:
-    """Write the times down; losing some in a crash costs nothing but a stale `last_used_at`."""
+    """Write the times down; losing some costs nothing but a stale `last_used_at`."""
     last_used = authenticator.take_last_used()
     if not last_used:
         return
     try:
         await store.touch_last_used(last_used)
     except (SQLAlchemyError, OSError) as error:
-        logger.warning("when keys were last used cannot be written: %s", error)
+        logger.warning("when keys were last used cannot be written: %s", type(error).__name__)

@@ -164,7 +164,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        raise LedgerUnavailable(str(error)) from error
+        cause = error.__cause__ if isinstance(error, SQLAlchemyError) else error
+        raise LedgerUnavailable(" ".join(str(cause or error).split())) from error
 
 
 def _values(journal_id: str, state: JournalState) -> dict[str, object]:

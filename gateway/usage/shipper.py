@@ -13,7 +13,7 @@ from gateway.usage.periods import wall_clock_us
 
 _SEGMENTS_PER_TRIP = 128
 _MAX_WAITING = 100_000
-_MAX_PAUSE_SECONDS = 30.0
+_MAX_PAUSE_SECONDS = 5.0
 _MAX_DOUBLINGS = 10
 
 logger = logging.getLogger(__name__)

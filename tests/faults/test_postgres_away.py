@@ -1,0 +1,155 @@
+"""PostgreSQL is stopped, killed or locked under load: predictions go on, and the bill is whole."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import psycopg
+import pytest
+
+from tests.faults.test_kill import CONNECTIONS, Row, check
+from tests.load import Caller, ClientLog, run_load
+from tests.population import populate
+from tests.postgres_server import PASSWORD, PostgresServer, name_of
+from tests.serving import Answer, Server, free_port
+
+LOAD = 100_000
+AWAY_SECONDS = 2.0
+SOAK_AWAY_SECONDS = 30.0
+EDGE_SECONDS = 0.5
+SETTINGS = {"TOLLGATE_DATABASE_TIMEOUT_SECONDS": "1"}
+
+Outage = contextlib.AbstractContextManager[None]
+
+
+@pytest.fixture
+def server(own_postgres: PostgresServer, tmp_path: Path) -> Iterator[Server]:
+    """Run a server whose records are in a PostgreSQL of its own."""
+    url = own_postgres.create_database()
+    running = Server(tmp_path, free_port(), settings=SETTINGS | {"TOLLGATE_DATABASE_URL": url})
+    running.start()
+    yield running
+    running.stop()
+
+
+def ledger(server: Server, postgres: PostgresServer) -> list[Row]:
+    """Read the ledger's rows."""
+    columns = "request_id, tenant_id, key_id, model, version, rows, units"
+    name = name_of(server.settings["TOLLGATE_DATABASE_URL"])
+    query = f"SELECT {columns} FROM usage_records"  # noqa: S608 - constant
+    return cast("list[Row]", postgres.ask(query, database=name))
+
+
+def change_something(server: Server, caller: Caller) -> Answer:
+    """Ask for a change of the records."""
+    path = f"/v1/tenants/{caller.tenant_id}/keys"
+    body = {"name": "another", "scopes": ["predict"]}
+    return server.call("POST", path, key=server.demo["admin_key"], body=body)
+
+
+async def load_with_outage(
+    server: Server, callers: list[Caller], outage: Outage, *, away_seconds: float
+) -> tuple[ClientLog, Answer]:
+    """Run a load over an outage; return what the clients saw and what a change was answered."""
+    log = ClientLog()
+    example = server.demo["example"]
+    load = asyncio.create_task(
+        run_load(server.port, callers, example, requests=LOAD, connections=CONNECTIONS, log=log)
+    )
+    await asyncio.sleep(EDGE_SECONDS)
+    with outage:
+        change = asyncio.to_thread(change_something, server, callers[0])
+        answer, _ = await asyncio.gather(change, asyncio.sleep(away_seconds))
+    await asyncio.sleep(EDGE_SECONDS)
+    load.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await load
+    return log, answer
+
+
+def check_bill(server: Server, postgres: PostgresServer, log: ClientLog) -> None:
+    """Compare the clients' log with the bill and with the rows under it, by request id."""
+    answer = server.call("GET", "/v1/usage", key=server.demo["billing_key"])
+    assert answer.status == 200, answer.body
+    rows = ledger(server, postgres)
+    check(log, rows, lost_before=0)
+    assert sum(item["units"] for item in answer.body["data"]) == sum(row[6] for row in rows)
+
+
+@contextlib.contextmanager
+def hung(postgres: PostgresServer) -> Iterator[None]:
+    """Stop it where it is."""
+    postgres.hang()
+    yield
+    postgres.resume()
+
+
+@contextlib.contextmanager
+def killed(postgres: PostgresServer) -> Iterator[None]:
+    """Crash it and start it again."""
+    postgres.kill()
+    yield
+    postgres.start()
+
+
+@contextlib.contextmanager
+def locked(postgres: PostgresServer, *, database: str) -> Iterator[None]:
+    """Hold locks on the tables that are written, as a careless maintenance does."""
+    with psycopg.connect(postgres.url_of(database)) as connection:
+        connection.execute("LOCK TABLE usage_records, usage_journals, catalog_revision")
+        yield
+
+
+def outage_of(kind: str, server: Server, postgres: PostgresServer) -> Outage:
+    """Choose what happens to the database."""
+    if kind == "locked":
+        return locked(postgres, database=name_of(server.settings["TOLLGATE_DATABASE_URL"]))
+    return {"hung": hung, "killed": killed}[kind](postgres)
+
+
+def survive(
+    kind: str, server: Server, postgres: PostgresServer, *, away_seconds: float = AWAY_SECONDS
+) -> None:
+    """Load the server through an outage and hold it to all its promises."""
+    callers = populate(server, tenants=3, keys_each=2)
+    outage = outage_of(kind, server, postgres)
+    log, answer = asyncio.run(load_with_outage(server, callers, outage, away_seconds=away_seconds))
+    assert log.served
+    assert not log.refused
+    assert answer.status == 503, answer.body
+    assert int(answer.headers["retry-after"]) >= 1
+    check_bill(server, postgres, log)
+    assert change_something(server, callers[0]).status == 201
+    for secret in (PASSWORD, "Traceback"):
+        assert secret not in server.log()
+
+
+@pytest.mark.parametrize("kind", ["hung", "killed", "locked"])
+def test_outage_is_survived(kind: str, server: Server, own_postgres: PostgresServer) -> None:
+    """No prediction fails, changes get 503 and when to come back, and nothing is lost."""
+    survive(kind, server, own_postgres)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["hung", "killed", "locked"])
+def test_long_outage_is_survived(kind: str, server: Server, own_postgres: PostgresServer) -> None:
+    """The same for half a minute."""
+    survive(kind, server, own_postgres, away_seconds=SOAK_AWAY_SECONDS)
+
+
+def test_server_killed_while_postgresql_is_away_owes_nothing(
+    server: Server, own_postgres: PostgresServer
+) -> None:
+    """What the ledger did not take waits in the journal for the next start."""
+    [caller] = populate(server, tenants=1, keys_each=1)
+    example, log = server.demo["example"], ClientLog()
+    asyncio.run(run_load(server.port, [caller], example, requests=4, connections=1, log=log))
+    own_postgres.kill()
+    asyncio.run(run_load(server.port, [caller], example, requests=496, connections=4, log=log))
+    server.kill()
+    own_postgres.start()
+    server.start()
+    assert len(log.served) == 500
+    check_bill(server, own_postgres, log)

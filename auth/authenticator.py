@@ -48,7 +48,8 @@ class Authenticator:
         now = self._now()
         ends_at = self._match(digest(self._pepper, text), entry.secrets if entry else self._decoys)
         if entry is None or ends_at is None:
-            raise CredentialInvalid("unknown key id" if entry is None else "wrong secret")
+            reason = "unknown key id" if entry is None else "wrong secret"
+            raise CredentialInvalid(reason, is_unknown=True)
         self._check(entry, now=now, secret_ends_at=ends_at)
         self._last_used[key_id] = now
         return entry.principal

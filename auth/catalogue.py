@@ -15,6 +15,12 @@ from auth.tables import catalog_revision
 Result = TypeVar("Result")
 Operation = Callable[[AsyncConnection], Awaitable[Result]]
 Change = Callable[[AsyncConnection, int], Awaitable[Result]]
+Announce = Callable[[str, int], Awaitable[None]]
+"""Tell servers that share no generation with us of a tenant's new revision; it never fails."""
+
+
+async def announce_to_nobody(_tenant_id: str, _revision: int) -> None:
+    """Leave it at the generation, where every server works in the same data folder."""
 
 
 class Catalogue:
@@ -22,12 +28,13 @@ class Catalogue:
 
     A write first counts up the one row of `catalog_revision`: whoever holds that row commits
     before the next writer gets its number, so revisions become visible in order and a reader that
-    has seen one has seen all below it. After the commit it bumps the generation, and only then
-    does the caller get its answer.
-
-    A write that failed does not bump: its caller was promised nothing, and while the database is
-    away every request would have to wait for a reload that fails. Should its commit be done all the
-    same, the reload in the background finds it.
+    async def _transact(self, change: Change[Result], tenant_id: str | None) -> Result:
+        async with self._engine.begin() as connection:
+            revision = await _next_revision(connection)
+            result = await change(connection, revision)
+        self._generation.bump()
+        if tenant_id is not None:
+            await self._announce(tenant_id, revision)
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class Catalogue:
         pepper: bytes,
         generation: Generation,
         now: Callable[[], datetime],
+        announce: Announce = announce_to_nobody,
     ) -> None:
         """Keep the records in `engine`; `now` gives aware times."""
         self._engine = engine
@@ -44,6 +52,7 @@ class Catalogue:
         self._pepper = pepper
         self._generation = generation
         self._clock = now
+        self._announce = announce
         self._writes: set[asyncio.Task[object]] = set()
 
     def _now(self) -> datetime:
@@ -53,21 +62,26 @@ class Catalogue:
         async with self._reading.connect() as connection:
             return await operation(connection)
 
-    async def _write(self, change: Change[Result]) -> Result:
+    async def _write(self, change: Change[Result], *, tenant_id: str | None = None) -> Result:
         """Apply a change with the revision to stamp on the rows that it touches.
+
+        `tenant_id` is whose requests the change can decide, if anybody's.
 
         Threat: a caller that went away between commit and bump would leave a revoked key alive,
         so the write is a task of its own that nobody's cancellation reaches.
         """
-        write = asyncio.create_task(self._transact(change))
+        write = asyncio.create_task(self._transact(change, tenant_id))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
         return await asyncio.shield(write)
 
-    async def _transact(self, change: Change[Result]) -> Result:
+    async def _transact(self, change: Change[Result], tenant_id: str | None) -> Result:
         async with self._engine.begin() as connection:
-            result = await change(connection, await _next_revision(connection))
+            revision = await _next_revision(connection)
+            result = await change(connection, revision)
         self._generation.bump()
+        if tenant_id is not None:
+            await self._announce(tenant_id, revision)
         return result
 
 

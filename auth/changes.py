@@ -30,12 +30,16 @@ class Changes:
 async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
     """Read plans, tenants and keys that changed after revision `since` (0: all).
 
+    Where nothing did, the revision is all that is read.
+
     The order matters where each statement has a snapshot of its own (PostgreSQL): the revision
     first, so that whatever comes in between is read again next time; keys before tenants before
     plans, so that nothing refers to a row that was not read yet.
     """
     async with engine.execution_options(**READ_ONLY).connect() as connection:
         revision = await connection.scalar(select(catalog_revision.c.revision))
+        if revision is not None and revision == since > 0:
+            return Changes(revision=revision, records=(), tenants=(), plans=())
         records = await _records(connection, since=since)
         tenant_rows = await connection.execute(select(tenants).where(tenants.c.revision > since))
         plan_rows = await connection.execute(select(plans).where(plans.c.revision > since))

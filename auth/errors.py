@@ -39,12 +39,14 @@ class CredentialInvalid(CredentialError):
     """The credential is malformed, unknown, wrong, expired or revoked.
 
     Threat: telling these apart in an answer tells a guesser which key ids exist.
-    `reason` is for the log alone.
+    `reason` is for the log alone; `is_unknown` says that the credential is well formed and not in
+    memory, as one that another machine made a moment ago would be.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, is_unknown: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_unknown = is_unknown
 
 
 class ScopeMissing(AuthError):

@@ -82,7 +82,7 @@ class KeyStore(Catalogue):
             await connection.execute(insert(api_keys).values(**asdict(key), revision=revision))
             await self._add_secret(connection, minted)
 
-        await self._write(change)
+        await self._write(change, tenant_id=tenant_id)
         return IssuedKey(key, minted.text)
 
     async def get_key(self, tenant_id: str, key_id: str) -> ApiKey:
@@ -126,7 +126,7 @@ class KeyStore(Catalogue):
             stopped = update(api_keys).where(live).values(revoked_at=now, revision=revision)
             await connection.execute(stopped)
 
-        await self._write(change)
+        await self._write(change, tenant_id=tenant_id)
 
     async def rotate_key(self, tenant_id: str, key_id: str, *, overlap_seconds: int) -> IssuedKey:
         """Give a key a new secret; the earlier ones go on for the overlap at most.
@@ -151,7 +151,7 @@ class KeyStore(Catalogue):
             await self._add_secret(connection, minted)
             return IssuedKey(key, minted.text)
 
-        return await self._write(change)
+        return await self._write(change, tenant_id=tenant_id)
 
     async def touch_last_used(self, last_used: dict[str, datetime]) -> None:
         """Note when keys were last used; a time never goes back.

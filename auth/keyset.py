@@ -1,6 +1,7 @@
 """Every API key of the catalogue in memory, kept as fresh as the last answered change."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -40,6 +41,12 @@ class Keyset:
         self._loaded_generation = _NEVER_LOADED
         self._load: asyncio.Task[None] | None = None
         self._load_generation = _NEVER_LOADED
+        self._load_number = 0
+
+    @property
+    def revision(self) -> int:
+        """The revision of the catalogue up to which every change is in memory."""
+        return self._revision
 
     def is_current(self) -> bool:
         """Tell whether every change that was answered by now is in memory."""
@@ -60,16 +67,33 @@ class Keyset:
             KeysetUnavailable: the database cannot be read.
         """
         wanted = self._generation.value
+        await self._load_until(lambda: self._load_generation >= wanted)
+
+    async def confirm(self) -> None:
+        """Read from SQL in a load that begins after this call; everyone who waits shares one.
+
+        The generation tells of changes on this machine alone. Whoever must know of those that were
+        answered elsewhere asks SQL; where nothing changed, that is one row.
+
+        Raises:
+            KeysetUnavailable: the database cannot be read.
+        """
+        wanted = self._load_number + 1
+        await self._load_until(lambda: self._load_number >= wanted)
+
+    async def _load_until(self, is_late_enough: Callable[[], bool]) -> None:
+        """Wait for loads, one after the other, until one was begun late enough."""
         while True:
             load = self._load
             if load is None or load.done():
                 load = self._start_load()
-            began = self._load_generation
+            suffices = is_late_enough()
             await asyncio.shield(load)
-            if began >= wanted:
+            if suffices:
                 return
 
     def _start_load(self) -> asyncio.Task[None]:
+        self._load_number += 1
         self._load_generation = self._generation.value
         self._load = asyncio.create_task(self._read(self._load_generation))
         self._load.add_done_callback(self._forget_load)

@@ -153,7 +153,7 @@ class TenantStore(Catalogue):
             await connection.execute(changed.values(**values, revision=revision))
             return await tenant_in(connection, tenant_id)
 
-        return await self._write(change)
+        return await self._write(change, tenant_id=tenant_id)
 
     async def _page(self, table: Table, *, after: str | None, limit: int) -> list[AnyRow]:
         check_page(after, limit)

@@ -42,6 +42,9 @@ async def principal(
 ) -> Principal:
     """Authenticate the caller, from memory unless the catalogue changed.
 
+    Threat: nothing tells this server of a key that was revoked on another one; a request of the
+    control plane meets no limiter that would, so it asks SQL.
+
     Raises:
         CredentialInUrl, CredentialAmbiguous: the credential stands where it must not, or twice.
         CredentialError: there is none, or not a good one.
@@ -52,6 +55,8 @@ async def principal(
     scope = request.scope
     try:
         credential = extract_credential(scope["headers"], scope["query_string"])
+        if opened.settings.replicas > 1:
+            await opened.keyset.confirm()
         return await opened.prediction.authenticate(credential)
     except CredentialError as error:
         raise opened.attempts.judge(scope, error) from None

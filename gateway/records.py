@@ -19,7 +19,11 @@ from auth.peppers import load_pepper
 from auth.store import Store
 from gateway.data_folder import prepare_data_dir
 from gateway.database import check_schema, open_engine
-from gateway.errors import StartRefused
+from gateway.errors import SettingInvalid, StartRefused
+from gateway.limits.redis_address import RedisUrlInvalid
+from gateway.limits.redis_limiter import PREFIX
+from gateway.limits.redis_nodes import RedisNodes
+from gateway.limits.redis_revisions import SCRIPT, TIMES, WHEN_AWAY, RevisionBoard
 from gateway.settings import Settings
 
 GATE_CONNECTIONS: Final = 2
@@ -28,6 +32,9 @@ GATE_CONNECTIONS: Final = 2
 Threat: one tenant that reads its bill over and over would use up the connections, and the keys of
 all others could not be read after the next change.
 """
+
+SETTLE_SECONDS: Final = 2.0
+"""After which every server has read the catalogue anew: twice `background.INTERVAL_SECONDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,15 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
         generation = Generation(settings.data_dir / "generation")
         stack.callback(generation.close)
         pepper = await _read_pepper(settings, engine)
-        store = Store(engine, pepper=pepper, generation=generation, now=lambda: datetime.now(UTC))
+        board = open_board(settings)
+        stack.push_async_callback(board.close)
+        store = Store(
+            engine,
+            pepper=pepper,
+            generation=generation,
+            now=lambda: datetime.now(UTC),
+            announce=board.announce,
+        )
         yield Records(engine, gate_engine, store, generation, pepper)
 
 
@@ -69,6 +84,24 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """Open the records and hand out the store alone."""
     async with open_records(settings) as records:
         yield records.store
+
+
+def open_board(settings: Settings) -> RevisionBoard:
+    """Return what tells the servers that share no data folder with us of a change.
+
+    Raises:
+        SettingInvalid: the URL of Redis is none.
+    """
+    nodes = None
+    if settings.redis_url:
+        try:
+            nodes = RedisNodes(
+                settings.redis_url, SCRIPT, prefix=PREFIX, when_away=WHEN_AWAY, times=TIMES
+            )
+        except RedisUrlInvalid as error:
+            raise SettingInvalid(f"TOLLGATE_REDIS_URL: {error}") from None
+    settle_seconds = SETTLE_SECONDS if settings.replicas > 1 else 0.0
+    return RevisionBoard(nodes, prefix=PREFIX, settle_seconds=settle_seconds)
 
 
 async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:

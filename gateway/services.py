@@ -20,8 +20,10 @@ from gateway.dataplane.prediction import PredictionPath
 from gateway.errors import RepositoryMissing, SettingInvalid
 from gateway.limits.limiter import Limiter
 from gateway.limits.local_limiter import LocalLimiter
-from gateway.limits.redis_limiter import PREFIX, SCRIPT, RedisLimiter
-from gateway.limits.redis_link import RedisLink, RedisUrlInvalid
+from gateway.limits.redis_address import RedisUrlInvalid
+from gateway.limits.redis_limiter import PREFIX, SCRIPT, WHEN_AWAY, RedisLimiter
+from gateway.limits.redis_nodes import RedisNodes
+from gateway.limits.shares import Share
 from gateway.records import Records, open_records
 from gateway.settings import Settings
 from gateway.usage.journal import Journal
@@ -127,6 +129,7 @@ async def open_services(
                 limiter=limiter,
                 journal=journal,
                 loop_time=asyncio.get_running_loop().time,
+                is_replicated=settings.replicas > 1,
             ),
         )
         await stack.enter_async_context(keep_fresh(keyset, authenticator, store))
@@ -204,15 +207,16 @@ async def _open_limiter(settings: Settings, stack: contextlib.AsyncExitStack) ->
     if not settings.redis_url:
         return local
     try:
-        link = RedisLink(settings.redis_url, SCRIPT, probe_key=f"{PREFIX}:probe")
+        nodes = RedisNodes(settings.redis_url, SCRIPT, prefix=PREFIX, when_away=WHEN_AWAY)
     except RedisUrlInvalid as error:
         raise SettingInvalid(f"TOLLGATE_REDIS_URL: {error}") from None
     limiter = RedisLimiter(
-        link,
+        nodes,
         stand_in=local,
         monotonic_ns=time.monotonic_ns,
         lease_seconds=lease_seconds,
-        workers=settings.workers,
+        share=Share(workers=settings.workers * settings.replicas),
+        must_confirm=settings.replicas > 1,
     )
     await limiter.open()
     stack.push_async_callback(limiter.close)

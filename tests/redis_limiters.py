@@ -3,8 +3,10 @@
 import time
 
 from gateway.limits.local_limiter import LocalLimiter
-from gateway.limits.redis_limiter import SCRIPT, RedisLimiter
-from gateway.limits.redis_link import BUDGET_SECONDS, RedisLink
+from gateway.limits.redis_limiter import SCRIPT, WHEN_AWAY, RedisLimiter
+from gateway.limits.redis_link import BUDGET_SECONDS, LinkTimes
+from gateway.limits.redis_nodes import RedisNodes
+from gateway.limits.shares import Share
 from tests.unit.gateway.limits.callers import LEASE_SECONDS, Clocks
 
 PATIENT_SECONDS = 5.0  # where the decision is under test, and not the budget
@@ -16,25 +18,27 @@ def build_limiter(
     clocks: Clocks | None = None,
     prefix: str = "test",
     budget_seconds: float = BUDGET_SECONDS,
-    workers: int = 1,
+    share: Share | None = None,
+    must_confirm: bool = False,
 ) -> RedisLimiter:
     """Return a limiter that is not connected yet."""
     monotonic_ns = clocks.monotonic_ns if clocks else time.monotonic_ns
     wall_ns = clocks.wall_ns if clocks else time.time_ns
     return RedisLimiter(
-        RedisLink(
+        RedisNodes(
             url,
             SCRIPT,
-            probe_key=f"{prefix}:probe",
-            budget_seconds=budget_seconds,
-            retry_seconds=0.02,
+            prefix=prefix,
+            when_away=WHEN_AWAY,
+            times=LinkTimes(budget_seconds=budget_seconds, retry_seconds=0.02),
         ),
         stand_in=LocalLimiter(
             monotonic_ns=monotonic_ns, wall_ns=wall_ns, lease_seconds=LEASE_SECONDS
         ),
         monotonic_ns=monotonic_ns,
         lease_seconds=LEASE_SECONDS,
-        workers=workers,
+        share=share,
+        must_confirm=must_confirm,
         prefix=prefix,
         clocks=(lambda: (clocks.monotonic_us, clocks.wall_us)) if clocks else None,
     )

@@ -75,13 +75,17 @@ class PredictionDoor:
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Answer:
         headers: Headers = scope["headers"]
         path: PredictionPath = scope["state"]["services"].prediction
-        principal = await path.authenticate(extract_credential(headers, scope["query_string"]))
+        credential = extract_credential(headers, scope["query_string"])
+        principal = await path.authenticate(credential)
+        revision = path.revision
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
         model = path.resolve(principal, *_model_of(scope))
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         watch = Watch(receive, deadline=deadline)
-        call = Call(request_id, principal, model, self._codec, deadline, watch.close)
+        call = Call(
+            request_id, credential, principal, revision, model, self._codec, deadline, watch.close
+        )
         try:
             body = await self._read(headers, receive)
             watch.body_read()

@@ -14,9 +14,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from auth.authenticator import Authenticator
+from auth.errors import CredentialInvalid, KeysetUnavailable
 from auth.keyset import Keyset
 from auth.principal import Principal
 from auth.scopes import PREDICT
+from gateway.limits.errors import StaleCatalogue
 from gateway.limits.limiter import Grant, Limiter, Outcome
 from gateway.limits.policy import Policy
 from gateway.usage.errors import JournalUnavailable
@@ -29,6 +31,7 @@ from inference.predictor import Predictor
 from inference.registry import ModelVersion, Registry
 
 _MICROSECONDS = 1_000_000
+_MOST_READINGS = 5
 
 
 class Codec(Protocol):
@@ -48,7 +51,11 @@ class Call:
     """One request on its way: who, which model, until when, and what to do before it is billed."""
 
     request_id: str
+    credential: str
     principal: Principal
+    revision: int
+    """The revision of the catalogue by which the principal was let in."""
+
     model: ModelVersion
     codec: Codec
     deadline: float
@@ -82,7 +89,13 @@ class PredictionPath:
         limiter: Limiter,
         journal: Journal,
         loop_time: Callable[[], float],
+        is_replicated: bool = False,
     ) -> None:
+        """Put the pillars together.
+
+        With `is_replicated` other servers change the catalogue, and tell of it no sooner than with
+        an admission; what a caller holds may be newer than what is in memory.
+        """
         self._keyset = keyset
         self._authenticator = authenticator
         self._registry = registry
@@ -90,6 +103,7 @@ class PredictionPath:
         self._limiter = limiter
         self._journal = journal
         self._loop_time = loop_time
+        self._is_replicated = is_replicated
         self._policies: dict[str, tuple[Principal, Policy]] = {}
 
     async def authenticate(self, credential: str) -> Principal:
@@ -102,7 +116,18 @@ class PredictionPath:
         """
         if not self._keyset.is_current():
             await self._keyset.refresh()
+        try:
+            return self._authenticator.authenticate(credential)
+        except CredentialInvalid as error:
+            if not (self._is_replicated and error.is_unknown):
+                raise
+        await self._keyset.confirm()
         return self._authenticator.authenticate(credential)
+
+    @property
+    def revision(self) -> int:
+        """The revision of the catalogue that `authenticate` answers by now."""
+        return self._keyset.revision
 
     def resolve(self, principal: Principal, name: str, version: str | None) -> ModelVersion:
         """Find the model version that the caller may use.
@@ -112,9 +137,7 @@ class PredictionPath:
             ModelNotFound: it does not exist, or is not granted to the tenant: the same answer.
             ModelNotReady: it exists and could not be loaded.
         """
-        principal.require(PREDICT)
-        if not principal.may_use(name):
-            raise ModelNotFound(name, version)
+        _check_grants(principal, name, version)
         return self._registry.resolve(name, version)
 
     async def predict(self, call: Call, body: bytes) -> Answer:
@@ -122,17 +145,17 @@ class PredictionPath:
 
         Raises:
             LimitError: a limit refuses the call; nothing was consumed.
+            CredentialError, TenantSuspended, ScopeMissing, ModelNotFound, KeysetUnavailable: the
+                catalogue changed since the caller was let in, or nobody can say that it did not.
             InferenceError: the input, the queue or the model refuses it; nothing is billed.
             JournalUnavailable: the bill cannot be written; refused before the model runs where
                 that is known, and never answered with 200.
         """
         decoded = call.codec.decode(body, call.model.contract)
-        principal = call.principal
-        units = 0 if principal.is_test else decoded.rows * call.model.unit_weight
+        units = 0 if call.principal.is_test else decoded.rows * call.model.unit_weight
         self._journal.ensure_writable()
-        policy = self._policy_of(principal)
         started = perf_counter()
-        grant = await self._limiter.admit(policy, units=units, billed=not principal.is_test)
+        grant = await self._admit(call, units)
         admitted = perf_counter()
         outcome = Outcome.FAILED
         try:
@@ -140,7 +163,7 @@ class PredictionPath:
                 call.model,
                 decoded.tensors,
                 rows=decoded.rows,
-                lane=principal.tenant_id,
+                lane=call.principal.tenant_id,
                 deadline=call.deadline,
             )
             payload = call.codec.encode(prediction.outputs, decoded)
@@ -157,7 +180,36 @@ class PredictionPath:
         finally:
             self._limiter.release(grant, outcome)
         times = (admitted - started, perf_counter() - predicted)
+        policy = grant.policy
         return Answer(payload, units, call.model.version, policy, grant, prediction, *times)
+
+    async def _admit(self, call: Call, units: int) -> Grant:
+        """Admit a call by a catalogue that no answered change is missing from.
+
+        Threat: a key that was revoked on another machine is in this one's memory still; Redis
+        knows, and then SQL is read before anybody is let in.
+        """
+        stale = None
+        for _ in range(_MOST_READINGS):
+            principal = call.principal
+            try:
+                return await self._limiter.admit(
+                    self._policy_of(principal),
+                    units=units,
+                    billed=not principal.is_test,
+                    revision=call.revision,
+                    after=stale,
+                )
+            except StaleCatalogue as error:
+                stale = error
+            await self._check_again(call)
+        raise KeysetUnavailable("the keys change faster than they can be read")
+
+    async def _check_again(self, call: Call) -> None:
+        await self._keyset.confirm()
+        call.principal = self._authenticator.authenticate(call.credential)
+        call.revision = self._keyset.revision
+        _check_grants(call.principal, call.model.name, call.model.version)
 
     def _usage(
         self, call: Call, prediction: Prediction, *, rows: int, sizes: tuple[int, int]
@@ -201,3 +253,10 @@ class PredictionPath:
         )
         self._policies[principal.credential_id] = (principal, policy)
         return policy
+
+
+def _check_grants(principal: Principal, name: str, version: str | None) -> None:
+    """Pass if the caller may use the model; one that is not granted looks like none."""
+    principal.require(PREDICT)
+    if not principal.may_use(name):
+        raise ModelNotFound(name, version)

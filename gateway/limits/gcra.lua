@@ -1,32 +1,37 @@
 -- Decide on a batch of admissions and releases of many tenants in one call; all or nothing for each.
 --
 -- KEYS     three for each operation: the API key's meter, the tenant's units, the tenant's leases.
+--          All operations of a call are of one hash slot, where there is a cluster.
 -- ARGV[1]  Redis' clock after which nobody waits for the answer (microseconds; 0: never).
 -- ARGV[2]  a rate clock and ARGV[3] a wall clock in microseconds in place of Redis' own ('': none).
 -- ARGV[4]  how long a lease lasts, in microseconds.
--- then one string for each operation, thirteen big-endian doubles and a lease (or 16 zero bytes):
---   1 interval capacity units limit cap known_ahead owed_ahead held since period used owed: admit
---     (units -1: not billed; limit and cap -1: none)
---   0 interval slot meter_since units period units_since, six zeros: release
+-- then one string for each operation, fifteen big-endian doubles and a lease (or 16 zero bytes):
+--   1 interval capacity units limit cap known_ahead owed_ahead held since period used owed revision
+--     seen: admit (units -1: not billed; limit and cap -1: none; revision -1: not compared)
+--   0 interval slot meter_since units period units_since, eight zeros: release
+--   2 remaining, thirteen zeros: hold a lease that was granted before
 --
 -- meter    string of three doubles: when the key is idle again, all time given back, when it began.
 -- units    hash: period -> used, 'base:' period -> the part that was told by workers after a loss,
---          'since' -> when it began, which tells a hash that was lost from the one that came after.
+--          'since' -> when it began, which tells a hash that was lost from the one that came after,
+--          'revision' -> the tenant's newest in the catalogue, as far as anybody told.
 -- leases   sorted set: lease -> when it is taken for lost.
 --
 -- Returns {clock, 1 if it ran, period, microseconds left in it, results...}; an admission gives
--- {refusal, retry seconds, microseconds ahead, used, slot, meter_since, units_since}, a release
--- {used, or -1}. All numbers are integers below 2^53, which doubles hold exactly.
+-- {refusal, retry seconds, microseconds ahead, used, slot, meter_since, units_since}, the others
+-- {used, or -1}. An admission that knows too old a revision is refused as STALE with the newest in
+-- place of the slot; one that gives that back as `seen` has read the catalogue since, and what it
+-- read counts, also where Redis lost the revision or has a higher one. All numbers are integers below 2^53, which doubles hold exactly.
 
 local SECOND = 1000000
 local DAY = 86400 * SECOND
-local FORMAT = '>dddddddddddddc16'
+local FORMAT = '>dddddddddddddddc16'
 local NO_LEASE = string.rep('\0', 16)
 local SLACK_MS = 60000
 local KEPT_MS = 100 * 86400 * 1000
 local KEPT_PERIODS = 3
 local FLIGHT_RETRY = 1
-local RATE, QUOTA, FLIGHT = 1, 2, 3
+local RATE, QUOTA, FLIGHT, STALE = 1, 2, 3, 4
 
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local call = redis.call
@@ -119,13 +124,13 @@ local function begin(key)
   return clock
 end
 
--- Returns the units used in this period and since when they are counted (0: not yet).
+-- Returns the units used in this period, since when they are counted (0: not yet), the revision.
 local function read_units(key, told_since, told_period, told_used, owed)
-  local fields = call('HMGET', key, 'since', period)
-  local since = tonumber(fields[1] or 0)
+  local fields = call('HMGET', key, 'since', period, 'revision')
+  local since, newest = tonumber(fields[1] or 0), tonumber(fields[3] or 0)
   local is_lost = told_used > 0 and (since == 0 or since ~= told_since)
   if not is_lost and owed == 0 then
-    return tonumber(fields[2] or 0), since
+    return tonumber(fields[2] or 0), since, newest
   end
   since = since > 0 and since or begin(key)
   if is_lost then
@@ -135,7 +140,20 @@ local function read_units(key, told_since, told_period, told_used, owed)
     local used = tonumber(call('HGET', key, text(told_period)) or 0)
     call('HSET', key, text(told_period), text(max(0, used + owed)))
   end
-  return tonumber(call('HGET', key, period) or 0), since
+  return tonumber(call('HGET', key, period) or 0), since, newest
+end
+
+-- Threat: without it a key that was revoked on another machine goes on here until the next reading.
+local function is_current(key, newest, revision, seen)
+  if newest > 0 and newest <= revision then
+    return true
+  end
+  if newest ~= seen then
+    return false
+  end
+  call('HSET', key, 'revision', text(revision))
+  call('PEXPIRE', key, KEPT_MS)
+  return true
 end
 
 local function count_flight(key, cap, held)
@@ -183,7 +201,7 @@ local function charge(key, used, units, since)
 end
 
 local function admit(key, interval, capacity, units, limit, cap, known_ahead, owed_ahead, held,
-    told_since, told_period, told_used, owed, lease)
+    told_since, told_period, told_used, owed, revision, seen, lease)
   local meter_key, units_key, leases_key = KEYS[key], KEYS[key + 1], KEYS[key + 2]
   local is_billed = units >= 0
   units = max(0, units)
@@ -196,9 +214,12 @@ local function admit(key, interval, capacity, units, limit, cap, known_ahead, ow
   if moved > capacity then
     refusal, retry = RATE, ceil((moved - capacity) / SECOND)
   end
-  local used, units_since = 0, 0
-  if limit >= 0 or units > 0 or owed ~= 0 then
-    used, units_since = read_units(units_key, told_since, told_period, told_used, owed)
+  local used, units_since, newest = 0, 0, 0
+  if limit >= 0 or units > 0 or owed ~= 0 or revision >= 0 then
+    used, units_since, newest = read_units(units_key, told_since, told_period, told_used, owed)
+  end
+  if revision >= 0 and not is_current(units_key, newest, revision, seen) then
+    return answer(STALE, 0, ahead, used, newest, 0, units_since)
   end
   if is_billed and limit >= 0 and used + units > limit and ceil(left / SECOND) > retry then
     refusal, retry = QUOTA, ceil(left / SECOND)
@@ -260,13 +281,23 @@ local function release(key, interval, slot, meter_since, units, in_period, units
   results[count] = used
 end
 
+-- A lease that Redis lost, or took for lost too early, counts again for what is left of it.
+local function hold(key, remaining, lease)
+  call('ZADD', KEYS[key + 2], text(now + remaining), lease)
+  call('PEXPIRE', KEYS[key + 2], leases_kept_ms)
+  count = count + 1
+  results[count] = -1
+end
+
 for index = 5, #ARGV do
   local key = 3 * (index - 5) + 1
-  local kind, a, b, c, d, e, f, g, h, i, j, k, l, lease = struct.unpack(FORMAT, ARGV[index])
+  local kind, a, b, c, d, e, f, g, h, i, j, k, l, m, n, lease = struct.unpack(FORMAT, ARGV[index])
   if kind == 1 then
-    admit(key, a, b, c, d, e, f, g, h, i, j, k, l, lease)
-  else
+    admit(key, a, b, c, d, e, f, g, h, i, j, k, l, m, n, lease)
+  elseif kind == 0 then
     release(key, a, b, c, d, e, f, lease)
+  else
+    hold(key, a, lease)
   end
 end
 return results

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from gateway.limits.errors import StaleCatalogue
 from gateway.limits.policy import Policy, Standing
 
 
@@ -34,18 +35,30 @@ class Grant:
 class Limiter(Protocol):
     """Decide on requests by rate, monthly quota and requests in flight, all or nothing."""
 
-    async def admit(self, policy: Policy, *, units: int, billed: bool) -> Grant:
+    async def admit(
+        self,
+        policy: Policy,
+        *,
+        units: int,
+        billed: bool,
+        revision: int | None = None,
+        after: StaleCatalogue | None = None,
+    ) -> Grant:
         """Admit one request of `units`, or refuse it without consuming anything.
 
         Args:
             policy: the limits that apply.
             units: what the request costs, known before it runs.
             billed: False leaves the monthly quota out (test keys); rate and flight still count.
+            revision: up to which the catalogue was known when the caller was let in; None where
+                nobody else can change it.
+            after: the refusal after which the catalogue was read and the caller checked again.
 
         Raises:
             RateLimited: the API key is over its rate and burst.
             QuotaExceeded: the tenant's month does not cover `units`.
             TooManyInFlight: the tenant has too many requests in flight.
+            StaleCatalogue: the catalogue must be read before this can be decided.
         """
         ...
 

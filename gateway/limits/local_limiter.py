@@ -8,7 +8,13 @@ it on by one interval, and is refused if that would put it further ahead than a 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.limits.errors import LimitError, QuotaExceeded, RateLimited, TooManyInFlight
+from gateway.limits.errors import (
+    LimitError,
+    QuotaExceeded,
+    RateLimited,
+    StaleCatalogue,
+    TooManyInFlight,
+)
 from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.policy import Policy, Standing
 from gateway.limits.windows import Month, month_of
@@ -83,7 +89,15 @@ class LocalLimiter:
         self._sweep_at = _FIRST_SWEEP
         self._month = Month(0, 0, 0)
 
-    async def admit(self, policy: Policy, *, units: int, billed: bool) -> LocalGrant:
+    async def admit(
+        self,
+        policy: Policy,
+        *,
+        units: int,
+        billed: bool,
+        revision: int | None = None,  # noqa: ARG002 - one process has no older catalogue than it
+        after: StaleCatalogue | None = None,  # noqa: ARG002 - never refused for that
+    ) -> LocalGrant:
         """Admit one request of `units`, or refuse it without consuming anything.
 
         Raises:

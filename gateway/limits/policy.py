@@ -41,8 +41,8 @@ class Policy:
 
     @cached_property
     def quota_requests(self) -> int:
-        """The requests that an idle API key may send at once."""
-        return max(1, ceil(self.requests_per_second or 1) if self.burst is None else self.burst)
+        """The requests that an idle API key may send at once; 0 for a share that is nothing."""
+        return max(1, ceil(self.requests_per_second or 1)) if self.burst is None else self.burst
 
     @cached_property
     def capacity_us(self) -> int:

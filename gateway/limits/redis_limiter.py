@@ -5,27 +5,37 @@ decisions and never the record: without it the local limiter goes on with this p
 each limit, from where Redis was, and tells Redis later what it admitted.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.limits.errors import LimitError
+from gateway.limits.errors import LimitError, StaleCatalogue
 from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.local_limiter import LocalGrant, LocalLimiter
 from gateway.limits.policy import Policy
 from gateway.limits.redis_link import RedisLink
-from gateway.limits.redis_operations import SharedGrant
+from gateway.limits.redis_nodes import RedisNodes
+from gateway.limits.redis_operations import (
+    NO_LEASE,
+    NOT_COMPARED,
+    Release,
+    SharedGrant,
+    hold_of,
+    release_of,
+)
 from gateway.limits.redis_trips import Clocks, RedisTrips
 from gateway.limits.shared_state import (
     KnownCallers,
     SharedCaller,
     SharedTenant,
     count_held,
-    local_share,
 )
+from gateway.limits.shares import Share
 
 SCRIPT = Path(__file__).with_name("gcra.lua").read_bytes()
 PREFIX = "tollgate"
+WHEN_AWAY = "limits go on without Redis, each worker with its share"
 _SECOND_US = 1_000_000
 
 
@@ -41,86 +51,130 @@ class _ShareGrant(Grant):
 class RedisLimiter:
     """Decide on requests in Redis, and locally while it is away.
 
-    Concurrency: one event loop; one call to Redis at a time, shared by all who wait. Limits are
-    never exceeded while Redis lives. Around its loss one process carries over what it knows in both
-    directions; of several, each grants its share. A lost release expires with its lease.
+    Concurrency: one event loop; one call at a time to each Redis, shared by all who wait. Limits
+    are never exceeded while Redis lives. Around its loss one process carries over what it knows in
+    both directions; of several, each grants its share. A lost release expires with its lease.
+
+    Threat: a Redis that comes back may have lost a revocation that it was told of. Until the
+    catalogue has been read once more, nobody is admitted by what is in memory.
     """
 
     def __init__(
         self,
-        link: RedisLink,
+        nodes: RedisNodes,
         *,
         stand_in: LocalLimiter,
         monotonic_ns: Callable[[], int],
         lease_seconds: float = 120.0,
-        workers: int = 1,
+        share: Share | None = None,
+        must_confirm: bool = False,
         prefix: str = PREFIX,
         clocks: Clocks | None = None,
     ) -> None:
         """Build a limiter that has not asked Redis yet; see `open`.
 
         Args:
-            link: the connection, made with `SCRIPT`.
+            nodes: one Redis or a cluster, made with `SCRIPT`.
             stand_in: decides while Redis is away; on the same clock and with the same leases.
             monotonic_ns: clock of what the process remembers (`time.monotonic_ns`).
             lease_seconds: a request still in flight after this is taken for lost.
-            workers: how many processes share the limits.
+            share: what this process grants alone; None: everything.
+            must_confirm: whether the catalogue is changed where this process is not told but by
+                Redis, so that it must be read before each decision without Redis.
             prefix: what every key in Redis begins with.
             clocks: a rate and a wall clock in microseconds in place of Redis' own, for tests.
         """
-        self._link = link
+        self._nodes = nodes
         self._stand_in = stand_in
         self._monotonic_ns = monotonic_ns
         self._lease_us = int(lease_seconds * _SECOND_US)
-        self._workers = workers
+        self._share = share or Share()
+        self._must_confirm = must_confirm
         self._known = KnownCallers(prefix, monotonic_ns=monotonic_ns)
-        self._trips = RedisTrips(
-            link,
-            stand_in=stand_in,
-            monotonic_ns=monotonic_ns,
-            lease_us=self._lease_us,
-            clocks=clocks,
-        )
+        self._clocks = clocks
+        self._trips: dict[RedisLink, RedisTrips] = {}
+        self._epoch = 0
+        self._least_revision: float = 0
+        nodes.on_up = self._take_up
+        nodes.on_map = self._send_unsent
         self.local_decisions = 0
+        """Requests that were decided by this process's share."""
 
     @property
     def is_shared(self) -> bool:
         """Whether Redis decides now, rather than this process alone."""
-        return self._link.is_up
+        return self._nodes.is_up
 
     @property
     def outages(self) -> int:
-        """How often Redis was given up since the start."""
-        return self._link.counters.outages
+        """How often a Redis was given up since the start."""
+        return sum(link.counters.outages for link in self._nodes.links)
+
+    @property
+    def trips(self) -> int:
+        """Calls that Redis answered in time."""
+        return sum(link.counters.trips for link in self._nodes.links)
+
+    @property
+    def shared_operations(self) -> int:
+        """Admissions and releases in all calls; by `trips`: how many shared one."""
+        return sum(trips.operations for trips in self._trips.values())
 
     @property
     def lost_releases(self) -> int:
         """Releases that could not be told; leases expire, units and rate stay consumed."""
-        return self._trips.lost_releases
+        return sum(trips.unsent.lost for trips in self._trips.values())
 
     async def open(self) -> None:
         """Connect to Redis; where it is away, warn and begin with the local share."""
-        await self._link.open()
+        await self._nodes.open()
 
     async def close(self) -> None:
         """Tell Redis what waits to be told, and disconnect."""
-        await self._trips.drain()
-        await self._link.close()
+        await self.drain()
+        await self._nodes.close()
 
-    async def admit(self, policy: Policy, *, units: int, billed: bool) -> Grant:
+    async def drain(self) -> None:
+        """Wait until nothing waits to be told and nothing is under way."""
+        for trips in list(self._trips.values()):
+            await trips.drain()
+
+    async def admit(
+        self,
+        policy: Policy,
+        *,
+        units: int,
+        billed: bool,
+        revision: int | None = None,
+        after: StaleCatalogue | None = None,
+    ) -> Grant:
         """Admit one request of `units`, or refuse it without consuming anything.
 
         Raises:
             RateLimited, QuotaExceeded, TooManyInFlight: see `Limiter.admit`; where several limits
                 refuse, the one that binds longest is raised.
+            StaleCatalogue: a newer revision was announced, or nobody can say that there is none.
         """
-        caller = self._known.caller_of(policy)
-        if self._link.is_up:
-            verdict = await self._trips.admit(caller, units=units, billed=billed)
+        caller, epoch = self._known.caller_of(policy), self._epoch
+        if revision is not None and revision < self._least_revision:
+            self._accept(revision, after)
+        link = self._nodes.link_of(caller.tenant.slot)
+        if link.is_up:
+            verdict = await self._trips[link].admit(
+                caller,
+                units=units,
+                billed=billed,
+                revision=NOT_COMPARED if revision is None else revision,
+                seen=NOT_COMPARED if after is None else after.newest,
+            )
             if isinstance(verdict, LimitError):
                 raise verdict
+            if isinstance(verdict, int):
+                raise StaleCatalogue(newest=verdict, epoch=epoch)
             if verdict is not None:
                 return verdict
+        if self._must_confirm and revision is not None and after is None:
+            raise StaleCatalogue(newest=NOT_COMPARED, epoch=epoch)
         return await self._admit_locally(caller, units=units, billed=billed)
 
     def release(self, grant: Grant, outcome: Outcome) -> None:
@@ -129,7 +183,7 @@ class RedisLimiter:
         Nobody waits for it: it travels with the next call to Redis.
         """
         if isinstance(grant, SharedGrant):
-            self._trips.release(grant, outcome)
+            self._release_shared(grant, outcome)
         elif isinstance(grant, _ShareGrant):
             self._release_locally(grant, outcome)
         else:
@@ -141,6 +195,75 @@ class RedisLimiter:
         Redis is told with the tenant's next request; what it has counted is never lowered.
         """
         self._known.tenant_of(tenant_id).load(period, units)
+
+    # The catalogue
+
+    def _accept(self, revision: int, after: StaleCatalogue | None) -> None:
+        """Pass if the catalogue was read since the last Redis came up.
+
+        Raises:
+            StaleCatalogue: it was not.
+        """
+        if after is None or after.epoch != self._epoch:
+            raise StaleCatalogue(newest=NOT_COMPARED, epoch=self._epoch)
+        self._least_revision = revision
+
+    # Redis
+
+    def _take_up(self, link: RedisLink) -> None:
+        """Begin with a Redis that has come, or come back: tell it what it may not know."""
+        trips = self._trips.get(link)
+        if trips is None:
+            trips = self._trips[link] = RedisTrips(
+                link,
+                stand_in=self._stand_in,
+                monotonic_ns=self._monotonic_ns,
+                lease_us=self._lease_us,
+                clocks=self._clocks,
+                give_back=self._give_back,
+            )
+        trips.epoch += 1
+        self._epoch += 1
+        self._least_revision = math.inf
+        self._hold_leases(link)
+        self._send_unsent()
+
+    def _hold_leases(self, link: RedisLink) -> None:
+        """Have Redis count what is in flight again, should it have lost that."""
+        now_us = self._monotonic_ns() // 1000
+        for tenant in self._known.tenants():
+            if tenant.leases and self._nodes.link_of(tenant.slot) is link:
+                count_held(tenant.leases, now_us)
+                for lease, ends_us in tenant.leases.items():
+                    self._trips[link].send(hold_of(tenant, lease, ends_us - now_us))
+
+    def _send_unsent(self) -> None:
+        """Send what was kept to whoever is in charge of it now."""
+        for trips in list(self._trips.values()):
+            for release in trips.unsent.take():
+                self._send(release)
+
+    def _send(self, release: Release) -> None:
+        link = self._nodes.link_of(release.tenant.slot)
+        trips = self._trips.get(link)
+        if trips is None:  # a node that was never there: keep it with any other
+            trips = next(iter(self._trips.values()))
+            trips.unsent.keep(release)
+        else:
+            trips.send(release)
+
+    def _give_back(self, grant: SharedGrant) -> None:
+        self._release_shared(grant, Outcome.REFUSED)
+
+    def _release_shared(self, grant: SharedGrant, outcome: Outcome) -> None:
+        if grant.is_released:
+            return
+        grant.is_released = True
+        grant.caller.tenant.leases.pop(grant.lease, None)
+        if grant.lease != NO_LEASE or outcome is not Outcome.COMPLETED:
+            self._send(release_of(grant, outcome))
+
+    # Alone
 
     async def _admit_locally(self, caller: SharedCaller, *, units: int, billed: bool) -> Grant:
         """Decide with this process's share, from where Redis was when it last answered."""
@@ -156,8 +279,12 @@ class RedisLimiter:
             self._stand_in.delay_idle(policy, caller.idle_at_us)
         now_us = self._monotonic_ns() // 1000
         held = count_held(tenant.leases, now_us)
-        share = local_share(policy, tenant, workers=self._workers, held=held)
-        inner = await self._stand_in.admit(share, units=units, billed=billed)
+        share = self._share.of(policy, tenant, held=held)
+        try:
+            inner = await self._stand_in.admit(share, units=units, billed=billed)
+        except LimitError as error:
+            error.policy = policy  # what the caller is told are the limits of all
+            raise
         caller.is_local = True
         tenant.owe(inner.period, inner.units)
         grant = _ShareGrant(policy, inner.standing, tenant, inner)

@@ -1,4 +1,4 @@
-"""One connection to Redis with a time budget and a circuit breaker.
+"""One connection to one Redis with a time budget and a circuit breaker.
 
 A call is answered within the budget or given up; after that nobody is made to wait for Redis again
 until a probe was answered in time. Redis itself drops a call that it meets too late (it was hung,
@@ -10,32 +10,41 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-import hiredis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AskError, NoScriptError, RedisError, ResponseError, TryAgainError
 
-Argument = bytes | str | int
+from gateway.limits.redis_address import (
+    CONNECT_SECONDS,
+    Argument,
+    MakeConnection,
+    ask,
+    ask_all,
+)
+
 Reply = list[int]
+Command = tuple[list[str], list[Argument]]
+"""The keys and the arguments of one call of the script, all keys in one hash slot."""
+
+Replies = list[Reply | None]
+"""What each of several calls was told; None where the node is not (or no longer) in charge."""
 
 BUDGET_SECONDS = 0.015
 GRACE_SECONDS = 0.005
 """A loop that was busy itself finds its timer and the answer at once; the answer comes first."""
 
 RETRY_SECONDS = 0.25
-CONNECT_SECONDS = 1.0
 _MICROSECONDS = 1_000_000
 _PROBE_MS = 1000
+_ELSEWHERE = (AskError, TryAgainError)  # `MovedError` is an `AskError`
 
 logger = logging.getLogger(__name__)
 
 
-class RedisUrlInvalid(ValueError):
-    """The URL of Redis cannot be used; it is not repeated, as it may hold a password."""
+class ClusterFound(RedisError):
+    """The server is a node of a cluster, and was not connected to as one."""
 
 
 @dataclass(slots=True)
@@ -49,6 +58,34 @@ class LinkCounters:
     """Times that Redis was given up."""
 
 
+@dataclass(slots=True)
+class LinkEvents:
+    """Who wants to know what happens to a link."""
+
+    up: Callable[[], None] = field(default=lambda: None)
+    """It works, at first or again."""
+
+    down: Callable[[], None] = field(default=lambda: None)
+    """It was given up."""
+
+    moved: Callable[[], None] = field(default=lambda: None)
+    """Some keys are on another node, or the server turned out to be one of a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTimes:
+    """How long a link waits for what, in seconds."""
+
+    budget_seconds: float = BUDGET_SECONDS
+    """How long a call may take."""
+
+    grace_seconds: float = GRACE_SECONDS
+    """How much longer it may be until a busy event loop has looked."""
+
+    retry_seconds: float = RETRY_SECONDS
+    """Pause between two probes of a Redis that was given up."""
+
+
 class RedisLink:
     """Send calls of one script, one at a time, and say whether Redis is there.
 
@@ -57,41 +94,39 @@ class RedisLink:
 
     def __init__(
         self,
-        url: str,
+        make_connection: MakeConnection,
         script: bytes,
         *,
         probe_key: str,
-        budget_seconds: float = BUDGET_SECONDS,
-        grace_seconds: float = GRACE_SECONDS,
-        retry_seconds: float = RETRY_SECONDS,
+        when_away: str,
+        is_member: bool = False,
+        times: LinkTimes | None = None,
     ) -> None:
         """Connect nothing yet.
 
         Args:
-            url: ``redis://``, ``rediss://`` or ``unix://``, with the password in it.
+            make_connection: makes a connection that has sent nothing.
             script: Lua source; it takes a deadline as its first argument and answers with Redis'
                 clock and whether it ran before everything else.
             probe_key: a key that a probe may write, to see that Redis takes writes.
-            budget_seconds: how long a call may take, and
-            grace_seconds: how much longer it may be until a busy event loop has looked.
-            retry_seconds: pause between two probes of a Redis that was given up.
-
-        Raises:
-            RedisUrlInvalid: the URL has no known scheme or a bad option.
+            when_away: what a warning says while it does not.
+            is_member: whether the server is known to be a node of a cluster.
+            times: the budget of a call and the pause between probes.
         """
-        self._make_connection = _maker_of(url)
+        self._make_connection = make_connection
         self._script = script
         self._digest = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
         self._probe_key = probe_key
-        self._budget_seconds = budget_seconds
-        self._grace_seconds = grace_seconds
-        self._retry_seconds = retry_seconds
+        self._when_away = when_away
+        self._times = times or LinkTimes()
         self._connection: AbstractConnection | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._clock_offset_us = 0
         self._has_warned = False
+        self._is_closed = False
+        self.is_member = is_member
         self.is_up = False
-        self.on_up: Callable[[], None] = _do_nothing
+        self.on = LinkEvents()
         self.counters = LinkCounters()
 
     async def open(self) -> None:
@@ -104,84 +139,107 @@ class RedisLink:
     async def close(self) -> None:
         """Stop probing and disconnect."""
         self.is_up = False
+        self._is_closed = True
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
         await self._disconnect()
 
-    def call(self, keys: list[str], arguments: list[Argument]) -> "asyncio.Future[Reply | None]":
-        """Run the script and return the future of its reply without the first two items.
+    def call(self, commands: Sequence[Command]) -> "asyncio.Future[Replies | None]":
+        """Run the script some times and return the future of the replies without their first two.
 
-        None means that Redis is away; the future never fails.
+        None means that Redis is away, and may have run them or not; the future never fails.
         """
         loop = asyncio.get_running_loop()
-        landing: asyncio.Future[Reply | None] = loop.create_future()
+        landing: asyncio.Future[Replies | None] = loop.create_future()
         if not self.is_up or self._connection is None:
             landing.set_result(None)
             return landing
         sent_us = time.monotonic_ns() // 1000
-        allowed_us = int((self._budget_seconds + self._grace_seconds) * _MICROSECONDS)
+        times = self._times
+        allowed_us = int((times.budget_seconds + times.grace_seconds) * _MICROSECONDS)
         deadline_us = sent_us + self._clock_offset_us + allowed_us
-        command = [len(keys), *keys, deadline_us, *arguments]
-        trip = asyncio.create_task(self._run(self._connection, command))
-        timer = loop.call_later(self._budget_seconds, self._expire, trip)
+        bodies: list[list[Argument]] = [
+            [len(keys), *keys, deadline_us, *arguments] for keys, arguments in commands
+        ]
+        trip = asyncio.create_task(self._run(self._connection, bodies))
+        timer = loop.call_later(times.budget_seconds, self._expire, trip)
         trip.add_done_callback(lambda _: timer.cancel())
         trip.add_done_callback(partial(self._land, landing, sent_us))
         return landing
 
-    def _expire(self, trip: "asyncio.Task[Reply]") -> None:
+    def _expire(self, trip: "asyncio.Task[list[Reply | None]]") -> None:
         """End a call whose budget is spent, after the loop had a last look for its answer."""
-        asyncio.get_running_loop().call_later(self._grace_seconds, trip.cancel)
+        asyncio.get_running_loop().call_later(self._times.grace_seconds, trip.cancel)
 
-    async def _run(self, connection: AbstractConnection, command: Sequence[Argument]) -> Reply:
-        """Call the script by its digest; a Redis that lost it gets the source again."""
-        try:
-            reply: Reply = await _ask(connection, b"EVALSHA", self._digest, *command)
-        except NoScriptError:
-            reply = await _ask(connection, b"EVAL", self._script, *command)
-        return reply
+    async def _run(
+        self, connection: AbstractConnection, bodies: list[list[Argument]]
+    ) -> list[Reply | None]:
+        """Call the script by its digest; a Redis that lost it gets the source again.
+
+        Raises:
+            RedisError: the connection broke, or a call failed and nobody knows how far it got.
+        """
+        replies = await ask_all(connection, [[b"EVALSHA", self._digest, *body] for body in bodies])
+        missed = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if missed:
+            again = [[b"EVAL", self._script, *bodies[at]] for at in missed]
+            for at, reply in zip(missed, await ask_all(connection, again), strict=True):
+                replies[at] = reply
+        return [_read(reply) for reply in replies]
 
     def _land(
         self,
-        landing: "asyncio.Future[Reply | None]",
+        landing: "asyncio.Future[Replies | None]",
         sent_us: int,
-        trip: "asyncio.Task[Reply]",
+        trip: "asyncio.Task[list[Reply | None]]",
     ) -> None:
-        reply = None
+        replies: Replies | None = None
         if trip.cancelled():
             self._give_up(TimeoutError("no answer in time"))
         elif (error := trip.exception()) is not None:
             self._give_up(error)
         else:
-            clock_us, ran, *reply = trip.result()
-            self._clock_offset_us = clock_us - sent_us
-            if not ran:
-                self._give_up(TimeoutError("the call came too late"))
-                reply = None
-        if reply is not None:
+            replies = self._open_replies(trip.result(), sent_us)
+        if replies is not None:
             self.counters.trips += 1
             self._has_warned = False
+            if None in replies:
+                self.on.moved()
         if not landing.done():
-            landing.set_result(reply)
+            landing.set_result(replies)
+
+    def _open_replies(self, sealed: list[Reply | None], sent_us: int) -> Replies | None:
+        """Cut clock and success off each reply; None where a call came too late."""
+        replies: Replies = []
+        for reply in sealed:
+            if reply is None:
+                replies.append(None)
+                continue
+            self._clock_offset_us = reply[0] - sent_us
+            if not reply[1]:
+                self._give_up(TimeoutError("the call came too late"))
+                return None
+            replies.append(reply[2:])
+        return replies
 
     def _give_up(self, error: BaseException) -> None:
         """Leave Redis alone until a probe is answered in time; warn once until it works again."""
+        if self._is_closed:
+            return
         self.is_up = False
         self.counters.outages += 1
         if not self._has_warned:
             self._has_warned = True
-            logger.warning(
-                "limits go on without Redis, each worker with its share: %s: %s",
-                type(error).__name__,
-                error,
-            )
+            logger.warning("%s: %s: %s", self._when_away, type(error).__name__, error)
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.create_task(self._recover())
+        self.on.down()
 
     async def _recover(self) -> None:
         while not self.is_up:
             await self._disconnect()
-            await asyncio.sleep(self._retry_seconds)
+            await asyncio.sleep(self._times.retry_seconds)
             try:
                 await self._connect()
             except (RedisError, OSError, ValueError) as error:
@@ -197,17 +255,20 @@ class RedisLink:
         connection = self._connection = self._make_connection()
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection.connect()  # type: ignore[no-untyped-call]  # redis leaves it open
-            await _ask(connection, b"SCRIPT", b"LOAD", self._script)
-            await _ask(connection, b"SET", self._probe_key, b"1", b"PX", _PROBE_MS)
+            if not self.is_member and await is_clustered(connection):
+                self.on.moved()
+                raise ClusterFound("the server is a node of a cluster")
+            await ask(connection, b"SCRIPT", b"LOAD", self._script)
+            await ask(connection, b"SET", self._probe_key, b"1", b"PX", _PROBE_MS)
         sent_us = time.monotonic_ns() // 1000
-        async with asyncio.timeout(self._budget_seconds):
-            seconds, microseconds = await _ask(connection, b"TIME")
+        async with asyncio.timeout(self._times.budget_seconds):
+            seconds, microseconds = await ask(connection, b"TIME")
         clock_us = int(seconds) * _MICROSECONDS + int(microseconds)
         self._clock_offset_us = clock_us - sent_us
         self.is_up = True
         if self._has_warned:
             logger.info("Redis answers again")
-        self.on_up()
+        self.on.up()
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -215,35 +276,24 @@ class RedisLink:
             await connection.disconnect(nowait=True)
 
 
-def _do_nothing() -> None:
-    """Wait for whoever wants to know that Redis is up."""
-
-
-def _maker_of(url: str) -> Callable[[], AbstractConnection]:
-    """Read the URL and return what makes connections; there is never more than one."""
-    try:
-        pool: ConnectionPool = ConnectionPool.from_url(
-            url,
-            socket_timeout=None,  # the budget of a call stands in `RedisLink.call`
-            socket_connect_timeout=CONNECT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            decode_responses=False,
-            health_check_interval=0,
-        )
-    except ValueError as error:
-        raise RedisUrlInvalid(str(error)) from None
-    make: Callable[[], AbstractConnection] = pool.make_connection
-    return make
-
-
-async def _ask(connection: AbstractConnection, *command: Argument) -> list[int]:
-    """Send one command and return its reply.
+async def is_clustered(connection: AbstractConnection) -> bool:
+    """Ask a server whether it is a node of a cluster.
 
     Raises:
-        RedisError: Redis refused the command, or the connection broke.
+        RedisError: it does not say.
     """
-    packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one
-    await connection.send_packed_command(packed, check_health=False)
-    reply: list[int] = await connection.read_response()
+    told: bytes = await ask(connection, b"INFO", b"cluster")
+    return b"cluster_enabled:1" in told
+
+
+def _read(reply: Reply | ResponseError) -> Reply | None:
+    """Return what a call was told; None where it was refused unseen, for another node to run.
+
+    Raises:
+        ResponseError: the call failed, and may have done a part of its work.
+    """
+    if isinstance(reply, _ELSEWHERE):
+        return None
+    if isinstance(reply, ResponseError):
+        raise reply
     return reply

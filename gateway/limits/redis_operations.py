@@ -1,7 +1,7 @@
 """What travels to Redis: one request to admit, or one admission to end.
 
-Each is one string of thirteen big-endian doubles and the lease, as `gcra.lua` reads it: one
-argument costs Redis and the packer a fraction of fourteen.
+Each is one string of fifteen big-endian doubles and the lease, as `gcra.lua` reads it: one argument
+costs Redis and the packer a fraction of sixteen.
 """
 
 import struct
@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.redis_replies import Told
-from gateway.limits.shared_state import SharedCaller
+from gateway.limits.shared_state import Keys, SharedCaller, SharedTenant
 
 NO_LEASE = bytes(16)
-pack_operation = struct.Struct(">13d16s").pack
+NOT_COMPARED = -1
+pack_operation = struct.Struct(">15d16s").pack
+_REST_OF_RELEASE = (0,) * 8
+_REST_OF_HOLD = (0,) * 13
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +37,12 @@ class Admission:
     units: int
     is_billed: bool
     lease: bytes
+    revision: int = NOT_COMPARED
+    """The revision of the catalogue by which the caller was let in."""
+
+    seen: int = NOT_COMPARED
+    """The tenant's revision in Redis after which the catalogue was read once more."""
+
     owed: int = 0
     """The units that the tenant owed for `owed_period` when this request took them along."""
 
@@ -45,12 +54,13 @@ class Admission:
 
 @dataclass(slots=True, frozen=True)
 class Release:
-    """What Redis is to undo of one admission."""
+    """What Redis is to undo of one admission, or to hold of it."""
 
-    caller: SharedCaller
+    tenant: SharedTenant
+    keys: Keys
     packed: bytes
-    period: int
-    is_repeatable: bool
+    period: int = 0
+    is_repeatable: bool = True
     """Whether a second time does nothing, because it hangs on the lease."""
 
 
@@ -62,7 +72,8 @@ def release_of(grant: SharedGrant, outcome: Outcome) -> Release:
     rate = (interval_us, told.slot_us, told.meter_since)
     quota = (units, told.period, told.units_since)
     packed = _pack_release(rate, quota, grant.lease)
-    return Release(grant.caller, packed, told.period, is_repeatable=grant.lease != NO_LEASE)
+    caller, is_repeatable = grant.caller, grant.lease != NO_LEASE
+    return Release(caller.tenant, caller.keys, packed, told.period, is_repeatable)
 
 
 def undo_of(admission: Admission) -> Release:
@@ -70,9 +81,16 @@ def undo_of(admission: Admission) -> Release:
     tenant = admission.caller.tenant
     quota = (admission.units, tenant.period, tenant.since)
     packed = _pack_release((0, 0, 0), quota, admission.lease)
-    return Release(admission.caller, packed, tenant.period, is_repeatable=True)
+    return Release(tenant, admission.caller.keys, packed, tenant.period)
+
+
+def hold_of(tenant: SharedTenant, lease: bytes, remaining_us: int) -> Release:
+    """Have Redis hold a lease of this process again; harmless where it still does."""
+    keys = (tenant.units_key, tenant.units_key, tenant.leases_key)
+    packed = pack_operation(2, remaining_us, *_REST_OF_HOLD, lease)
+    return Release(tenant, keys, packed)
 
 
 def _pack_release(rate: tuple[int, int, int], quota: tuple[int, int, int], lease: bytes) -> bytes:
     """Write interval, slot and meter's age, then units, period and hash's age."""
-    return pack_operation(0, *rate, *quota, 0, 0, 0, 0, 0, 0, lease)
+    return pack_operation(0, *rate, *quota, *_REST_OF_RELEASE, lease)

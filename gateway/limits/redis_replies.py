@@ -6,6 +6,7 @@ from gateway.limits.errors import LimitError, QuotaExceeded, RateLimited, TooMan
 from gateway.limits.policy import Policy, Standing
 
 ADMISSION_WIDTH = 7
+STALE = 4
 _SECOND_US = 1_000_000
 _REFUSALS: tuple[type[LimitError], ...] = (RateLimited, QuotaExceeded, TooManyInFlight)
 
@@ -18,7 +19,7 @@ class Told(NamedTuple):
     """Microseconds until the month ends."""
 
     refusal: int
-    """0: admitted; else which of `_REFUSALS`, counted from 1."""
+    """0: admitted; `STALE`; else which of `_REFUSALS`, counted from 1."""
 
     retry_seconds: int
     ahead_us: int
@@ -26,6 +27,8 @@ class Told(NamedTuple):
 
     used: int
     slot_us: int
+    """The end of its slot on the meter; after `STALE` the tenant's newest revision."""
+
     meter_since: int
     units_since: int
 

@@ -1,7 +1,8 @@
-"""The calls to Redis: everybody who waits shares the next one.
+"""The calls to one Redis: everybody who waits shares the next one.
 
 Each call carries requests to admit and admissions to end, in the order in which they came, and
-with them what the process admitted while Redis was away.
+with them what the process admitted while Redis was away. To a node of a cluster it is one call of
+the script for each hash slot, sent together.
 """
 
 import asyncio
@@ -11,35 +12,41 @@ from functools import partial
 
 from gateway.coalescer import Coalescer, CoalescerFull
 from gateway.limits.errors import LimitError
-from gateway.limits.limiter import Outcome
 from gateway.limits.local_limiter import LocalLimiter
-from gateway.limits.redis_link import Argument, RedisLink, Reply
+from gateway.limits.redis_address import Argument
+from gateway.limits.redis_link import Command, RedisLink, Replies, Reply
 from gateway.limits.redis_operations import (
     NO_LEASE,
+    NOT_COMPARED,
     Admission,
     Release,
     SharedGrant,
     pack_operation,
-    release_of,
-    undo_of,
 )
-from gateway.limits.redis_replies import ADMISSION_WIDTH, Told, read_refusal, read_standing
+from gateway.limits.redis_replies import (
+    ADMISSION_WIDTH,
+    STALE,
+    Told,
+    read_refusal,
+    read_standing,
+)
+from gateway.limits.redis_unsent import Unsent
 from gateway.limits.shared_state import SharedCaller, count_held
 
 _MAX_BATCH = 256
 _MAX_WAITING = 65_536
-_MAX_UNSENT = 65_536
 _HEADER_WIDTH = 2
 
 Clocks = Callable[[], tuple[int, int]]
-Verdict = SharedGrant | LimitError | None
+Operation = Admission | Release
+Verdict = SharedGrant | LimitError | int | None
+"""Admitted; refused; the tenant's newest revision, which the caller must know; not decided."""
 
 
 class RedisTrips:
-    """Carry admissions and releases to Redis, and keep what could not be told.
+    """Carry admissions and releases to one Redis.
 
-    Concurrency: one event loop; one call at a time. What Redis may have done without our knowing is
-    told again only where a second time does nothing; the rest stays consumed, never more.
+    Concurrency: one event loop; one call at a time.
     """
 
     def __init__(
@@ -50,32 +57,46 @@ class RedisTrips:
         monotonic_ns: Callable[[], int],
         lease_us: int,
         clocks: Clocks | None,
+        give_back: Callable[[SharedGrant], None],
     ) -> None:
+        """Ride on `link`; `give_back` ends an admission whose caller went away on the way."""
         self._link = link
         self._stand_in = stand_in
         self._monotonic_ns = monotonic_ns
         self._lease_us = lease_us
         self._clocks = clocks
-        self._coalescer: Coalescer[Admission | Release, Verdict] = Coalescer(
+        self._give_back = give_back
+        self._coalescer: Coalescer[Operation, Verdict] = Coalescer(
             self._dispatch, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING
         )
         self._lease_name = secrets.token_bytes(8)
         self._lease_number = 0
-        self._unsent: list[Release] = []
-        self.lost_releases = 0
-        link.on_up = self._send_unsent
+        self.unsent = Unsent()
+        self.operations = 0
+        """Operations of all calls that were sent; by `LinkCounters.trips`: the mean batch."""
+
+        self.epoch = 0
+        """How often the link has come up."""
 
     async def drain(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         await self._coalescer.drain()
 
-    async def admit(self, caller: SharedCaller, *, units: int, billed: bool) -> Verdict:
+    async def admit(
+        self,
+        caller: SharedCaller,
+        *,
+        units: int,
+        billed: bool,
+        revision: int = NOT_COMPARED,
+        seen: int = NOT_COMPARED,
+    ) -> Verdict:
         """Return Redis' verdict, or None if it is away.
 
         A caller that is cancelled on the way gives back what it got.
         """
         lease = NO_LEASE if caller.policy.max_in_flight is None else self._next_lease()
-        admission = Admission(caller, units if billed else 0, billed, lease)
+        admission = Admission(caller, units if billed else 0, billed, lease, revision, seen)
         try:
             return await self._coalescer.submit(admission)
         except CoalescerFull:
@@ -83,17 +104,18 @@ class RedisTrips:
         except asyncio.CancelledError:
             admission.is_abandoned = True
             if admission.grant is not None:
-                self.release(admission.grant, Outcome.REFUSED)
+                self._give_back(admission.grant)
             raise
 
-    def release(self, grant: SharedGrant, outcome: Outcome) -> None:
-        """End an admission with the next call; nobody waits for it."""
-        if grant.is_released:
+    def send(self, release: Release) -> None:
+        """Tell of the end of an admission with the next call; nobody waits for it."""
+        if not self._link.is_up:
+            self.unsent.keep(release)
             return
-        grant.is_released = True
-        grant.caller.tenant.leases.pop(grant.lease, None)
-        if grant.lease != NO_LEASE or outcome is not Outcome.COMPLETED:
-            self._send(release_of(grant, outcome))
+        try:
+            self._coalescer.submit(release)
+        except CoalescerFull:
+            self.unsent.keep(release)
 
     def _next_lease(self) -> bytes:
         self._lease_number += 1
@@ -101,22 +123,30 @@ class RedisTrips:
 
     # The way there
 
-    def _dispatch(self, batch: list[Admission | Release]) -> "asyncio.Future[Sequence[Verdict]]":
+    def _dispatch(self, batch: list[Operation]) -> "asyncio.Future[Sequence[Verdict]]":
         """Start one call for everybody who waits."""
+        self.operations += len(batch)
+        groups = _by_slot(batch) if self._link.is_member else [range(len(batch))]
+        commands = [self._command([batch[at] for at in group]) for group in groups]
+        landing: asyncio.Future[Sequence[Verdict]] = asyncio.get_running_loop().create_future()
+        trip = self._link.call(commands)
+        trip.add_done_callback(partial(self._land, batch, groups, landing=landing))
+        return landing
+
+    def _command(self, operations: list[Operation]) -> Command:
+        """Write one call of the script."""
         rate_us, wall_us = self._clocks() if self._clocks else ("", "")
         keys: list[str] = []
         arguments: list[Argument] = [rate_us, wall_us, self._lease_us]
         now_us = self._monotonic_ns() // 1000
-        for operation in batch:
-            keys.extend(operation.caller.keys)
+        for operation in operations:
             if isinstance(operation, Release):
+                keys.extend(operation.keys)
                 arguments.append(operation.packed)
             else:
+                keys.extend(operation.caller.keys)
                 arguments.append(self._pack_admission(operation, now_us))
-        landing: asyncio.Future[Sequence[Verdict]] = asyncio.get_running_loop().create_future()
-        trip = self._link.call(keys, arguments)
-        trip.add_done_callback(partial(self._land, batch, landing))
-        return landing
+        return keys, arguments
 
     def _pack_admission(self, admission: Admission, now_us: int) -> bytes:
         """Write one admission as the script reads it, with what the process owes Redis."""
@@ -126,9 +156,13 @@ class RedisTrips:
         if cap >= 0:
             held = count_held(tenant.leases, now_us)
             cap = max(0, cap - count_held(tenant.local_leases, now_us))
+        known_us = max(0, caller.idle_at_us - now_us)
+        if caller.epoch != self.epoch:  # it may have lost the meter, or its clock have jumped
+            caller.epoch = self.epoch
+            owed_us = known_us
         if caller.is_local:
             caller.is_local = False
-            owed_us = max(0, self._stand_in.idle_at_us(caller.policy) - now_us)
+            owed_us = max(owed_us, self._stand_in.idle_at_us(caller.policy) - now_us)
         admission.owed, admission.owed_period = tenant.owed, tenant.period
         tenant.owed = 0
         return pack_operation(
@@ -138,13 +172,15 @@ class RedisTrips:
             admission.units if admission.is_billed else -1,
             caller.limit,
             cap,
-            max(0, caller.idle_at_us - now_us),
+            known_us,
             owed_us,
             held,
             tenant.since,
             tenant.period,
             tenant.used,
             admission.owed,
+            admission.revision,
+            admission.seen,
             admission.lease,
         )
 
@@ -152,26 +188,36 @@ class RedisTrips:
 
     def _land(
         self,
-        batch: list[Admission | Release],
+        batch: list[Operation],
+        groups: Sequence[Sequence[int]],
+        trip: "asyncio.Future[Replies | None]",
+        *,
         landing: "asyncio.Future[Sequence[Verdict]]",
-        trip: "asyncio.Future[Reply | None]",
     ) -> None:
-        reply = trip.result()
-        if reply is None:
+        replies = trip.result()
+        verdicts: list[Verdict] = [None] * len(batch)
+        if replies is None:
             for operation in batch:
-                self._keep_unsent(operation)
-            landing.set_result([None] * len(batch))
-        else:
-            landing.set_result(list(self._verdicts(batch, reply)))
+                self.unsent.keep_unknown(operation)
+        for group, reply in zip(groups, replies or [], strict=replies is not None):
+            found = self._verdicts([batch[at] for at in group], reply)
+            for at, verdict in zip(group, found, strict=True):
+                verdicts[at] = verdict
+        landing.set_result(verdicts)
 
-    def _verdicts(self, batch: list[Admission | Release], reply: Reply) -> Iterator[Verdict]:
-        """Read the reply, one verdict for each operation."""
+    def _verdicts(self, operations: list[Operation], reply: Reply | None) -> Iterator[Verdict]:
+        """Read the reply of one call, one verdict for each operation."""
+        if reply is None:
+            for operation in operations:
+                self.unsent.keep_undone(operation)
+                yield None
+            return
         period, left_us = reply[:_HEADER_WIDTH]
         now_us = self._monotonic_ns() // 1000
         position = _HEADER_WIDTH
-        for operation in batch:
+        for operation in operations:
             if isinstance(operation, Release):
-                tenant, used = operation.caller.tenant, reply[position]
+                tenant, used = operation.tenant, reply[position]
                 position += 1
                 if used >= 0 and operation.period == tenant.period:
                     tenant.learn(tenant.since, tenant.period, used)
@@ -189,6 +235,8 @@ class RedisTrips:
             tenant.learn(told.units_since, told.period, told.used)
         caller.idle_at_us = now_us + told.ahead_us
         caller.is_mirrored = False
+        if told.refusal == STALE:
+            return told.slot_us
         standing = read_standing(policy, told)
         if told.refusal:
             return read_refusal(policy, told, standing)
@@ -197,39 +245,14 @@ class RedisTrips:
             tenant.leases[grant.lease] = now_us + self._lease_us
         admission.grant = grant
         if admission.is_abandoned:
-            self.release(grant, Outcome.REFUSED)
+            self._give_back(grant)
         return grant
 
-    # What could not be told
 
-    def _send(self, release: Release) -> None:
-        if not self._link.is_up:
-            self._remember(release)
-            return
-        try:
-            self._coalescer.submit(release)
-        except CoalescerFull:
-            self._remember(release)
-
-    def _keep_unsent(self, operation: Admission | Release) -> None:
-        """Keep what can be told again without harm; Redis may or may not have done it."""
-        if isinstance(operation, Admission):
-            operation.caller.is_local = True
-            operation.caller.tenant.owe(operation.owed_period, operation.owed)
-            if operation.lease != NO_LEASE:
-                self._remember(undo_of(operation))
-        elif operation.is_repeatable:
-            self._remember(operation)
-        else:
-            self.lost_releases += 1
-
-    def _remember(self, release: Release) -> None:
-        if len(self._unsent) < _MAX_UNSENT:
-            self._unsent.append(release)
-        else:
-            self.lost_releases += 1
-
-    def _send_unsent(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        for release in unsent:
-            self._send(release)
+def _by_slot(batch: list[Operation]) -> list[list[int]]:
+    """Return the positions of the operations of each hash slot, in the order they came in."""
+    groups: dict[int, list[int]] = {}
+    for at, operation in enumerate(batch):
+        tenant = operation.tenant if isinstance(operation, Release) else operation.caller.tenant
+        groups.setdefault(tenant.slot, []).append(at)
+    return list(groups.values())

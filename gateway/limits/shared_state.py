@@ -5,8 +5,11 @@ so that the local limiter can go on from there; while Redis is away, what was ad
 kept as owed and told with the next call. A Redis that comes back empty is rebuilt from it.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, MutableMapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from redis.crc import key_slot
 
 from gateway.limits.policy import Policy
 from gateway.limits.redis_keys import leases_key, meter_key, tenant_prefix, units_key
@@ -17,12 +20,20 @@ _MOST = 2**51
 Leases = dict[Hashable, int]
 """What is in flight and when each is taken for lost, oldest first."""
 
+Keys = tuple[str, str, str]
+"""What one operation of the script may touch: meter, units and leases."""
+
 
 @dataclass(slots=True)
 class SharedTenant:
     """One tenant as Redis last told it."""
 
     prefix: str
+    units_key: str
+    leases_key: str
+    slot: int
+    """Where a cluster keeps all keys of the tenant."""
+
     since: int = 0
     """Which hash of units Redis counts in; another one than before means that Redis lost it."""
 
@@ -33,8 +44,8 @@ class SharedTenant:
     owed: int = 0
     """Units of `period` that were admitted locally and Redis does not know yet."""
 
-    leases: Leases = field(default_factory=dict)
-    """Requests of this process that hold a lease in Redis."""
+    leases: dict[bytes, int] = field(default_factory=dict)
+    """Leases in Redis of requests of this process, and when each is taken for lost."""
 
     local_leases: Leases = field(default_factory=dict)
     """Requests of this process that were admitted locally."""
@@ -71,7 +82,7 @@ class SharedCaller:
 
     policy: Policy
     tenant: SharedTenant
-    keys: tuple[str, str, str]
+    keys: Keys
     interval_us: int
     capacity_us: int
     limit: int
@@ -89,6 +100,9 @@ class SharedCaller:
     is_mirrored: bool = False
     """Whether the local limiter has been told of `idle_at_us` since the last reply."""
 
+    epoch: int = 0
+    """The link's epoch in which Redis was last told of `idle_at_us`."""
+
 
 class KnownCallers:
     """The API keys of which this process knows something; idle ones are forgotten."""
@@ -105,8 +119,14 @@ class KnownCallers:
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             prefix = tenant_prefix(self._prefix, tenant_id)
-            tenant = self._tenants[tenant_id] = SharedTenant(prefix)
+            units, leases = units_key(prefix), leases_key(prefix)
+            slot = key_slot(units.encode())
+            tenant = self._tenants[tenant_id] = SharedTenant(prefix, units, leases, slot)
         return tenant
+
+    def tenants(self) -> Iterable[SharedTenant]:
+        """List the tenants of which something is known."""
+        return self._tenants.values()
 
     def caller_of(self, policy: Policy) -> SharedCaller:
         """Find an API key under its policy, or add it in place of an earlier policy."""
@@ -119,7 +139,7 @@ class KnownCallers:
                 self._forget_idle(tenant)
             self._caller_count += 1
         prefix = tenant.prefix
-        keys = (meter_key(prefix, policy.key_id), units_key(prefix), leases_key(prefix))
+        keys = (meter_key(prefix, policy.key_id), tenant.units_key, tenant.leases_key)
         caller = tenant.callers[policy.key_id] = SharedCaller(
             policy,
             tenant,
@@ -150,7 +170,7 @@ class KnownCallers:
         self._sweep_at = max(_FIRST_SWEEP, 2 * self._caller_count)
 
 
-def count_held(leases: Leases, now_us: int) -> int:
+def count_held(leases: MutableMapping[Any, int], now_us: int) -> int:
     """Count what is in flight, without those that ran out."""
     while leases:
         oldest = next(iter(leases))
@@ -158,27 +178,3 @@ def count_held(leases: Leases, now_us: int) -> int:
             break
         del leases[oldest]
     return len(leases)
-
-
-def local_share(policy: Policy, tenant: SharedTenant, *, workers: int, held: int) -> Policy:
-    """Return the limits that one worker grants alone: its part, and at least one of each.
-
-    Args:
-        policy: the limits of all workers together.
-        tenant: what the process knows of the tenant.
-        workers: how many share the limits.
-        held: requests of this process that are in flight by Redis' leave.
-    """
-    cap, limit = policy.max_in_flight, policy.units_per_month
-    if workers == 1 and (cap is None or not held):
-        return policy
-    rate = policy.requests_per_second
-    known = tenant.used + tenant.owed
-    return Policy(
-        tenant_id=policy.tenant_id,
-        key_id=policy.key_id,
-        requests_per_second=None if rate is None else rate / workers,
-        burst=None if rate is None else max(1, policy.quota_requests // workers),
-        units_per_month=None if limit is None else known + max(0, limit - known) // workers,
-        max_in_flight=None if cap is None else max(0, max(1, cap // workers) - held),
-    )

@@ -14,6 +14,7 @@ from gateway.limits.errors import LimitError
 from gateway.limits.limiter import Outcome
 from gateway.limits.policy import Policy
 from gateway.limits.redis_limiter import RedisLimiter
+from gateway.limits.shares import Share
 from gateway.limits.windows import month_of
 from tests.redis_limiters import PATIENT_SECONDS, build_limiter
 from tests.redis_server import RedisServer, running_redis
@@ -293,7 +294,7 @@ async def test_each_worker_grants_its_share(tmp_path: Path) -> None:
     limits = policy(rate=0.001, burst=20, units=40, in_flight=12)
     url = f"unix://{tmp_path}/none.sock"
     for _ in range(4):
-        async with opened(build_limiter(url, workers=4)) as limiter:
+        async with opened(build_limiter(url, share=Share(4))) as limiter:
             grants = [await attempt(limiter, limits) for _ in range(20)]
             assert [grant is not None for grant in grants] == [True] * 3 + [False] * 17
             for grant in grants[:3]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from gateway.limits.limiter import Grant, Limiter, Outcome
 from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.policy import Policy, Standing
-from gateway.limits.redis_limiter import SCRIPT, RedisLimiter
-from gateway.limits.redis_link import RedisLink, RedisUrlInvalid
+from gateway.limits.redis_address import RedisAddress, RedisUrlInvalid
+from gateway.limits.redis_limiter import RedisLimiter
 from gateway.limits.windows import month_of
 from tests.redis_limiters import PATIENT_SECONDS, build_limiter
 from tests.redis_server import RedisServer, running_redis
@@ -130,7 +130,7 @@ class TestRedisLimiter(LimiterContract):
                 outcome = data.draw(st.sampled_from(list(Outcome)))
                 local.release(pair[0], outcome)
                 shared.release(pair[1], outcome)
-                await shared._trips.drain()  # it takes effect when Redis hears of it
+                await shared.drain()  # it takes effect when Redis hears of it
                 continue
             units = data.draw(st.integers(0, 4))
             ours = await attempt(local, limits, units=units)
@@ -195,7 +195,7 @@ async def test_released_places_are_taken_again_and_never_twice(
             if held and ends_one:
                 owner, grant = held.pop()
                 owner.release(grant, Outcome.COMPLETED)
-                await owner._trips.drain()
+                await owner.drain()
                 continue
             limiter = limiters[data.draw(st.integers(0, 1))]
             admission = await attempt(limiter, policy(in_flight=cap))
@@ -224,7 +224,7 @@ async def test_cancelled_caller_leaves_nothing_behind(makers: Makers) -> None:
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await limiter._trips.drain()
+    await limiter.drain()
     assert await admitted(limiter, limits)
 
 
@@ -294,4 +294,4 @@ async def test_ledger_never_lowers_what_redis_counted(makers: Makers) -> None:
 def test_url_that_is_none_is_refused(url: str) -> None:
     """At the start, and without repeating a password."""
     with pytest.raises(RedisUrlInvalid):
-        RedisLink(url, SCRIPT, probe_key="probe")
+        RedisAddress(url)

@@ -108,11 +108,11 @@ async def test_stale_keyset_without_sql_says_so_and_heals(
     """A keyset that is known to be stale is not used; it recovers by itself."""
     await keyset.refresh()
     generation.bump()
-    await _rename(engine, "plans", "away")
+    await _rename(engine, "catalog_revision", "away")
     with pytest.raises(KeysetUnavailable):
         await keyset.refresh()
     assert not keyset.is_current()
-    await _rename(engine, "away", "plans")
+    await _rename(engine, "away", "catalog_revision")
     await keyset.refresh()
     assert keyset.is_current()
 
@@ -120,7 +120,7 @@ async def test_stale_keyset_without_sql_says_so_and_heals(
 async def test_current_keyset_needs_no_sql(keyset: Keyset, engine: AsyncEngine) -> None:
     """A database that is away is no reason to refuse known keys."""
     await keyset.refresh()
-    await _rename(engine, "plans", "away")
+    await _rename(engine, "catalog_revision", "away")
     assert keyset.is_current()
 
 

@@ -28,6 +28,7 @@ NEVER_ANSWERED = {
     "SchemaMismatch",
     "SecretMissing",
     "SettingInvalid",
+    "StaleCatalogue",
     "StartRefused",
     "WeakSecret",
 }

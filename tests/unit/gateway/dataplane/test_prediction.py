@@ -14,6 +14,7 @@ from auth.principal import Principal
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.v1 import V1Codec
 from gateway.errors import OutputNotFinite
+from gateway.limits.errors import StaleCatalogue
 from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.policy import Policy, Standing
 from gateway.usage.errors import JournalUnavailable
@@ -71,8 +72,17 @@ class FakeLimiter:
     admitted: list[tuple[int, bool]] = field(default_factory=list)
     released: list[Outcome] = field(default_factory=list)
 
-    async def admit(self, policy: Policy, *, units: int, billed: bool) -> Grant:
+    async def admit(
+        self,
+        policy: Policy,
+        *,
+        units: int,
+        billed: bool,
+        revision: int | None = None,
+        after: StaleCatalogue | None = None,
+    ) -> Grant:
         """Admit."""
+        assert (revision, after) == (7, None)
         self.admitted.append((units, billed))
         return Grant(policy, Standing(0, 0, 0, 0))
 
@@ -166,7 +176,7 @@ class Bench:
         model = cast("ModelVersion", FakeModel())
         codec: Any = V1Codec()
         caller = principal(is_test=is_test)
-        call = Call("id", caller, model, codec, DEADLINE, before_record)
+        call = Call("id", "tg_x", caller, 7, model, codec, DEADLINE, before_record)
         return await self.path().predict(call, body)
 
 

@@ -28,13 +28,12 @@ class Catalogue:
 
     A write first counts up the one row of `catalog_revision`: whoever holds that row commits
     before the next writer gets its number, so revisions become visible in order and a reader that
-    async def _transact(self, change: Change[Result], tenant_id: str | None) -> Result:
-        async with self._engine.begin() as connection:
-            revision = await _next_revision(connection)
-            result = await change(connection, revision)
-        self._generation.bump()
-        if tenant_id is not None:
-            await self._announce(tenant_id, revision)
+    has seen one has seen all below it. After the commit it bumps the generation and announces the
+    revision to servers on other machines, and only then does the caller get its answer.
+
+    A write that failed does neither: its caller was promised nothing, and while the database is
+    away every request would have to wait for a reload that fails. Should its commit be done all the
+    same, the reload in the background finds it.
     """
 
     def __init__(

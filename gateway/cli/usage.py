@@ -1,4 +1,4 @@
-"""`tollgate usage`: read the bill."""
+"""`tollgate usage`: read the bill, and look after the journals that it is made from."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.console import Json, show_json, show_table
+from gateway.cli.journals import add_journal_commands
 from gateway.database import check_schema, open_engine
 from gateway.report_query import ReportWish, UsageDocument, read_wish, usage_document
 from gateway.settings import Settings, load_settings
@@ -16,12 +17,18 @@ from gateway.usage.reports import Bucket, usage_report
 _COUNTS = ("requests", "rows", "units")
 
 
+commands = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+add_journal_commands(commands)
+
+
 def register(program: typer.Typer) -> None:
-    """Add the command."""
-    program.command("usage")(read_usage)
+    """Add the commands."""
+    program.add_typer(commands, name="usage")
 
 
+@commands.callback()
 def read_usage(
+    context: typer.Context,
     *,
     start: Annotated[
         str | None,
@@ -46,6 +53,8 @@ def read_usage(
 
     Example: tollgate usage --from 2026-11-01 --to 2026-12-01 --group-by tenant,model
     """
+    if context.invoked_subcommand is not None:
+        return
     wish = ReportWish(start=start, end=end, bucket=bucket, group_by=group_by, tenant_id=tenant_id)
     document = asyncio.run(_report(load_settings(), wish))
     if as_json:

@@ -3,6 +3,8 @@
 UsageError
 ├── JournalUnavailable   a usage record could not be made durable, so no answer may leave
 ├── JournalInUse         another process holds the journal file
+├── JournalUnknown       the ledger has never heard of a journal
+├── JournalAlive         a journal that a worker delivers cannot be forgotten
 ├── LedgerUnavailable    the SQL database did not take what the journal holds
 └── RangeInvalid         a report was asked for a range that has no meaning
 """
@@ -34,6 +36,22 @@ class JournalInUse(UsageError):
             f"another server works here, it holds {path}: one server works per data folder"
         )
         self.path = path
+
+
+class JournalUnknown(UsageError):
+    """The ledger has never heard of the journal `journal_id`."""
+
+    def __init__(self, journal_id: str) -> None:
+        super().__init__("there is no such journal: `tollgate usage journals` lists them")
+        self.journal_id = journal_id
+
+
+class JournalAlive(UsageError):
+    """A worker delivers the journal `journal_id`, or did a minute ago."""
+
+    def __init__(self, journal_id: str) -> None:
+        super().__init__(f"a worker delivers {journal_id}, or did a minute ago: stop it first")
+        self.journal_id = journal_id
 
 
 class LedgerUnavailable(UsageError):

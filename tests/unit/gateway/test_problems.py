@@ -21,7 +21,9 @@ MODULES = (
     inference.errors,
 )
 NEVER_ANSWERED = {
+    "JournalAlive",
     "JournalInUse",
+    "JournalUnknown",
     "ModelRefused",
     "PepperMismatch",
     "RepositoryMissing",

@@ -76,9 +76,16 @@ def test_report_of_nothing_is_empty(migrated: Terminal) -> None:
     assert report.document["data"] == []
 
 
+def test_journals_of_nobody_are_an_empty_list(migrated: Terminal) -> None:
+    """Before the first start the ledger knows none."""
+    assert migrated.run("usage", "journals", "--json").document["data"] == []
+    assert migrated.run("usage", "journals").out.startswith("JOURNAL_ID")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (("usage", "forget", "nobody"), "no such journal"),
         (("tenants", "show", "ten_unknown"), "no such tenant"),
         (("keys", "create", "platform", "--name", "x", "--scopes", "fly"), "scopes: must be some"),
         (
@@ -128,6 +135,8 @@ def test_database_that_was_never_made_names_the_command(terminal: Terminal) -> N
         ("migrate",),
         ("check",),
         ("usage",),
+        ("usage", "journals"),
+        ("usage", "forget"),
         ("models", "list"),
         ("plans", "create"),
         ("tenants", "update"),

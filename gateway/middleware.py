@@ -18,7 +18,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 MAX_CONTROL_BODY_BYTES: Final = 1024 * 1024
 _HOSTILE_PATH: Final = re.compile(
-    rb"//|;|\\|(?:^|/)\.{1,2}(?:/|$)|%(?:00|2e|2f|5c|3b|25)", re.IGNORECASE
+    rb"//|;|\\|(?:^|/)\.{1,2}(?:/|$)|%(?:[01][0-9a-f]|7f|2e|2f|5c|3b|25)", re.IGNORECASE
 )
 _SECURITY_HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),

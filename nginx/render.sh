@@ -32,6 +32,7 @@ is_at_least "$version" 1.22.0 || fail "nginx $version is too old; 1.22 or later 
 export NGINX_SERVER_NAMES="${NGINX_SERVER_NAMES:?the names that clients use}"
 export NGINX_CERTIFICATE="${NGINX_CERTIFICATE:-/etc/tollgate/tls/server.pem}"
 export NGINX_CERTIFICATE_KEY="${NGINX_CERTIFICATE_KEY:-/etc/tollgate/tls/server.key}"
+export NGINX_REJECT_UNNAMED="${NGINX_REJECT_UNNAMED:-on}"
 export NGINX_ACME_ROOT="${NGINX_ACME_ROOT:-/var/www/acme}"
 export NGINX_HSTS_SECONDS="${NGINX_HSTS_SECONDS:-63072000}"
 export NGINX_ADDRESS_RATE="${NGINX_ADDRESS_RATE:-1000}"
@@ -122,6 +123,10 @@ listen_tls() {
 http2_parameter=' http2'
 ! is_at_least "$version" 1.25.1 || http2_parameter=
 
+case $NGINX_REJECT_UNNAMED in
+    on | off) ;;
+    *) fail "NGINX_REJECT_UNNAMED is '$NGINX_REJECT_UNNAMED'; it can be on or off" ;;
+esac
 case $profile in
     intermediate | modern) ;;
     *) fail "NGINX_TLS_PROFILE is '$profile'; it can be intermediate or modern" ;;

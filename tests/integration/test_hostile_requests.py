@@ -125,10 +125,16 @@ def test_path_that_names_no_model_is_not_found(server: Server, path: str) -> Non
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/%74enants/../plans", "/v1//tenants", "/v1/tenants%2f..", "/v1/tenants/%2e%2e/plans"],
+    [
+        "/v1/%74enants/../plans",
+        "/v1//tenants",
+        "/v1/tenants%2f..",
+        "/v1/tenants/%2e%2e/plans",
+        "/v1/tenants%0a",
+    ],
 )
 def test_control_plane_path_with_tricks_is_not_found(server: Server, path: str) -> None:
-    """A quoted or doubled slash reaches no route."""
+    """A quoted or doubled slash, or a line feed, reaches no route."""
     answer = server.call("GET", path, key=server.demo["admin_key"])
     assert (answer.status, answer.body["code"]) == (404, "not_found")
 

@@ -1,5 +1,6 @@
 """Limiters on a real Redis, on real or on fake clocks."""
 
+import asyncio
 import time
 
 from gateway.limits.local_limiter import LocalLimiter
@@ -10,6 +11,8 @@ from gateway.limits.shares import Share
 from tests.unit.gateway.limits.callers import LEASE_SECONDS, Clocks
 
 PATIENT_SECONDS = 5.0  # where the decision is under test, and not the budget
+BACK_SECONDS = 20.0
+POLL_SECONDS = 0.005
 
 
 def build_limiter(
@@ -42,3 +45,10 @@ def build_limiter(
         prefix=prefix,
         clocks=(lambda: (clocks.monotonic_us, clocks.wall_us)) if clocks else None,
     )
+
+
+async def until_shared(limiter: RedisLimiter) -> None:
+    """Wait until Redis decides again."""
+    async with asyncio.timeout(BACK_SECONDS):
+        while not limiter.is_shared:  # noqa: ASYNC110 - nothing tells of it but the flag
+            await asyncio.sleep(POLL_SECONDS)

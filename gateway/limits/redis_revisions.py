@@ -6,7 +6,6 @@ for.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from gateway.limits.redis_nodes import RedisNodes
 
 SCRIPT = Path(__file__).with_name("revision.lua").read_bytes()
 TIMES = LinkTimes(budget_seconds=0.25)
-WHEN_AWAY = "Redis cannot be told of changes of the catalogue"
-
-logger = logging.getLogger(__name__)
+WHEN_AWAY = "Redis cannot be told of changes of the catalogue, other servers read them from SQL"
 
 
 class RevisionBoard:
@@ -50,7 +47,6 @@ class RevisionBoard:
         self._sleep = sleep
         self._one_at_a_time = asyncio.Lock()
         self._is_open = False
-        self._has_warned = False
 
     async def close(self) -> None:
         """Disconnect, if it ever was connected."""
@@ -60,10 +56,7 @@ class RevisionBoard:
     async def announce(self, tenant_id: str, revision: int) -> None:
         """Return when no server admits anybody of the tenant by an older catalogue any more."""
         is_told = self._nodes is not None and await self._tell(self._nodes, tenant_id, revision)
-        if is_told:
-            self._has_warned = False
-        elif self._settle_seconds:
-            self._warn()
+        if not is_told and self._settle_seconds:
             await self._sleep(self._settle_seconds)
 
     async def _tell(self, nodes: RedisNodes, tenant_id: str, revision: int) -> bool:
@@ -75,12 +68,3 @@ class RevisionBoard:
                 await nodes.open()
             replies = await nodes.link_of_key(key).call([([key], [revision])])
         return replies is not None and replies[0] is not None
-
-    def _warn(self) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "a change of the catalogue is answered %.0f s late, when every server has read it "
-                "from SQL",
-                self._settle_seconds,
-            )

@@ -24,6 +24,9 @@ from tests.serving import free_port
 USER: Final = "tollgate"
 PASSWORD: Final = "a-password-that-appears-nowhere"
 START_SECONDS: Final = 60.0
+LOCK_SECONDS: Final = 4.0
+"""Less than what the product waits for a lock."""
+
 _POLL_SECONDS: Final = 0.02
 _UNPRIVILEGED: Final = "postgres"
 _OPTIONS: Final = [
@@ -143,6 +146,17 @@ class PostgresServer:
         with psycopg.connect(self.url_of(database), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def wait_for_locks(self, database: str, *, count: int) -> None:
+        """Wait until so many transactions of a database wait for a lock."""
+        query = (
+            "SELECT count(*) FROM pg_stat_activity"  # noqa: S608 - a name of our own
+            f" WHERE wait_event_type = 'Lock' AND datname = '{database}'"
+        )
+        deadline = time.monotonic() + LOCK_SECONDS
+        while self.ask(query) != [(count,)]:
+            assert time.monotonic() < deadline, f"not {count} transactions wait for a lock"
+            time.sleep(_POLL_SECONDS)
 
     def log(self) -> str:
         """Read what it wrote."""

@@ -21,7 +21,7 @@ from auth.tenants import PLATFORM_TENANT_ID
 from gateway.cli.migrate import bring_up_to_date
 from gateway.records import open_store
 from gateway.settings import PREFIX, Settings
-from tests.serving import ROOT, START_SECONDS, Answer, Server, answer_of, encoded, free_port
+from tests.serving import ROOT, START_SECONDS, Answer, Server, answer_of, encoded
 
 ROLL_SECONDS = 120.0
 _ANSWER_SECONDS = 60.0
@@ -48,6 +48,11 @@ class Stack(Server):
     def unix_socket(self) -> Path:
         """Name the socket for the proxy."""
         return self.data_dir / "http.sock"
+
+    @property
+    def address(self) -> int | Path:
+        """Say where loads connect."""
+        return self.port or self.unix_socket
 
     @property
     def demo(self) -> dict[str, Any]:
@@ -178,10 +183,13 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @contextlib.contextmanager
-def running_stack(folder: Path, *, workers: int = 2, **settings: str) -> Iterator[Stack]:
-    """Run a stack on a unix socket for the length of a block; settings without their prefix."""
+def running_stack(
+    folder: Path, *, workers: int = 2, port: int = 0, **settings: str
+) -> Iterator[Stack]:
+    """Run a stack for the length of a block; settings without their prefix."""
     stack = Stack(
         folder,
+        port=port,
         workers=workers,
         settings={f"{PREFIX}{name.upper()}": value for name, value in settings.items()},
     )
@@ -190,12 +198,6 @@ def running_stack(folder: Path, *, workers: int = 2, **settings: str) -> Iterato
         yield stack
     finally:
         stack.stop()
-
-
-def on_a_port(stack: Stack) -> Stack:
-    """Let a stack that is not started yet listen on a free port instead."""
-    stack.port = free_port()
-    return stack
 
 
 async def _prepare(settings: Settings) -> dict[str, str]:

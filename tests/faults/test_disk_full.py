@@ -1,7 +1,6 @@
 """A full disk stops predictions before they run, stops nothing else, and heals by itself."""
 
 import contextlib
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disks import Disk, FileSizeLimit, may_mount, mounted_volume
+from tests.ledgers import delivered_ids
 from tests.load import Caller
 from tests.population import populate
 from tests.repositories import write_model
@@ -89,16 +89,6 @@ def filled(machine: Filled) -> Iterator[Filled]:
         machine.free()
 
 
-def ledger_ids(server: Server) -> list[str]:
-    """Read the ids of the ledger's rows, after everything was delivered."""
-    answer = server.call("GET", "/v1/usage", key=server.demo["billing_key"])
-    assert answer.status == 200, answer.body
-    with sqlite3.connect(server.data_dir / "tollgate.db") as connection:
-        rows = connection.execute("SELECT request_id FROM usage_records").fetchall()
-    connection.close()
-    return sorted(request_id for (request_id,) in rows)
-
-
 def test_prediction_is_refused_and_told_when_to_come_back(filled: Filled) -> None:
     """503 with Retry-After, though the model would have answered."""
     refused = filled.fill()
@@ -146,7 +136,7 @@ def test_what_was_answered_is_billed_and_nothing_else(filled: Filled) -> None:
         filled.fill()
         filled.free()
         assert filled.predict(GOOD).status == 200
-    assert ledger_ids(filled.server) == sorted(filled.served)
+    assert delivered_ids(filled.server) == sorted(filled.served)
 
 
 def test_restart_after_a_full_disk_bills_the_same(filled: Filled) -> None:
@@ -157,4 +147,4 @@ def test_restart_after_a_full_disk_bills_the_same(filled: Filled) -> None:
     filled.is_full = False
     filled.server.start()
     assert filled.predict(GOOD).status == 200
-    assert ledger_ids(filled.server) == sorted(filled.served)
+    assert delivered_ids(filled.server) == sorted(filled.served)

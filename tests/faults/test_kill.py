@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
+from tests.ledgers import Row, ledger_rows
 from tests.load import Caller, ClientLog, run_load
 from tests.population import populate
 from tests.serving import Server
@@ -16,23 +16,12 @@ CONNECTIONS = 16
 LOAD_PER_ROUND = 20_000
 SEED = 20261121
 
-Row = tuple[str, str, str, str, str, int, int]
-
-
-def ledger(server: Server) -> list[Row]:
-    """Read the ledger's rows from the database file of a running server."""
-    columns = "request_id, tenant_id, key_id, model, version, rows, units"
-    with sqlite3.connect(server.data_dir / "tollgate.db") as connection:
-        rows: list[Row] = connection.execute(f"SELECT {columns} FROM usage_records").fetchall()  # noqa: S608 - constant
-    connection.close()
-    return rows
-
 
 def check(log: ClientLog, rows: Sequence[Row], *, lost_before: int) -> int:
     """Compare the clients' log with the ledger; return the rows that no client saw answered."""
-    counts = Counter(row[0] for row in rows)
+    counts = Counter(row.request_id for row in rows)
     assert max(counts.values(), default=1) == 1
-    by_id = {row[0]: row[1:] for row in rows}
+    by_id = {row.request_id: row[1:] for row in rows}
     for served in log.served:
         caller = served.caller
         expected = (caller.tenant_id, caller.key_id, "housing", "1", served.rows, served.rows)
@@ -69,10 +58,10 @@ def kill_rounds(server: Server, rounds: int) -> None:
         total.served += log.served
         server.start()
         answer = server.call("GET", "/v1/usage", key=server.demo["billing_key"])
-        rows = ledger(server)
+        rows = ledger_rows(server)
         unseen = check(total, rows, lost_before=unseen)
         assert sum(item["requests"] for item in answer.body["data"]) == len(rows)
-        assert sum(item["units"] for item in answer.body["data"]) == sum(row[6] for row in rows)
+        assert sum(item["units"] for item in answer.body["data"]) == sum(row.units for row in rows)
 
 
 def test_killed_server_loses_and_doubles_nothing(own_server: Server) -> None:

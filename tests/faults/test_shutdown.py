@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-import sqlite3
 from collections.abc import Sequence
 
 import pytest
 
+from tests.ledgers import ledger_ids
 from tests.load import Caller, ClientLog, prediction_request, read_reply, run_load
 from tests.population import populate
 from tests.serving import Server
@@ -17,14 +17,6 @@ ENOUGH = 500
 """Answers that must have been seen before the signal, so that it falls into the load."""
 
 MOST_ATTEMPTS = 100_000
-
-
-def ledger_ids(server: Server) -> list[str]:
-    """Read the ids of the ledger's rows from the database file."""
-    with sqlite3.connect(server.data_dir / "tollgate.db") as connection:
-        rows = connection.execute("SELECT request_id FROM usage_records").fetchall()
-    connection.close()
-    return sorted(request_id for (request_id,) in rows)
 
 
 def terminate(server: Server) -> None:

@@ -1,0 +1,38 @@
+"""Read the ledger of a server from its database file, past the server."""
+
+import sqlite3
+from typing import NamedTuple
+
+from tests.serving import Server
+
+
+class Row(NamedTuple):
+    """One billed request."""
+
+    request_id: str
+    tenant_id: str
+    key_id: str
+    model: str
+    version: str
+    rows: int
+    units: int
+
+
+def ledger_rows(server: Server) -> list[Row]:
+    """Read every row."""
+    with sqlite3.connect(server.data_dir / "tollgate.db") as connection:
+        found = connection.execute(f"SELECT {', '.join(Row._fields)} FROM usage_records").fetchall()  # noqa: S608 - our own names
+    connection.close()
+    return [Row(*row) for row in found]
+
+
+def ledger_ids(server: Server) -> list[str]:
+    """Read the request ids, sorted; one that was billed twice stands there twice."""
+    return sorted(row.request_id for row in ledger_rows(server))
+
+
+def delivered_ids(server: Server) -> list[str]:
+    """Read the request ids after a server of one worker has delivered all that it has."""
+    answer = server.call("GET", "/v1/usage", key=server.demo["billing_key"])
+    assert answer.status == 200, answer.body
+    return ledger_ids(server)

@@ -9,7 +9,8 @@ from typing import cast
 import psycopg
 import pytest
 
-from tests.faults.test_kill import CONNECTIONS, Row, check
+from tests.faults.test_kill import CONNECTIONS, check
+from tests.ledgers import Row
 from tests.load import Caller, ClientLog, run_load
 from tests.population import populate
 from tests.postgres_server import PASSWORD, PostgresServer, name_of
@@ -39,7 +40,10 @@ def ledger(server: Server, postgres: PostgresServer) -> list[Row]:
     columns = "request_id, tenant_id, key_id, model, version, rows, units"
     name = name_of(server.settings["TOLLGATE_DATABASE_URL"])
     query = f"SELECT {columns} FROM usage_records"  # noqa: S608 - constant
-    return cast("list[Row]", postgres.ask(query, database=name))
+    found = cast(
+        "list[tuple[str, str, str, str, str, int, int]]", postgres.ask(query, database=name)
+    )
+    return [Row(*row) for row in found]
 
 
 def change_something(server: Server, caller: Caller) -> Answer:

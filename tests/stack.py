@@ -183,13 +183,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @contextlib.contextmanager
-def running_stack(
-    folder: Path, *, workers: int = 2, port: int = 0, **settings: str
-) -> Iterator[Stack]:
-    """Run a stack for the length of a block; settings without their prefix."""
+def running_stack(folder: Path, *, workers: int = 2, **settings: str) -> Iterator[Stack]:
+    """Run a stack on a unix socket for the length of a block; settings without their prefix."""
     stack = Stack(
         folder,
-        port=port,
         workers=workers,
         settings={f"{PREFIX}{name.upper()}": value for name, value in settings.items()},
     )

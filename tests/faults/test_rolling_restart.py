@@ -27,8 +27,10 @@ def shared(tmp_path: Path) -> Iterator[Stack]:
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Stack]:
     """One worker on a port, which counts limits itself."""
-    with running_stack(tmp_path, port=free_port(), workers=1) as stack:
-        yield stack
+    stack = Stack(tmp_path, port=free_port(), workers=1)
+    stack.start()
+    yield stack
+    stack.stop()
 
 
 async def roll_under_load(stack: Stack, callers: list[Caller], *, times: int) -> ClientLog:

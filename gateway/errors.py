@@ -15,6 +15,7 @@ GatewayError
 │   ├── EncodingUnsupported     the body has a Content-Encoding
 │   ├── AddressLimited          too many refused or public requests of one address
 │   └── ClientDisconnected      nobody waits for the answer
+├── BackupFailed                a copy of the data could not be made, or is not whole
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 └── StartRefused
     ├── SettingInvalid          a setting has a value of the wrong kind
@@ -106,6 +107,10 @@ class AddressLimited(RequestError):
 
 class ClientDisconnected(RequestError):
     """Nobody waits for the answer any more."""
+
+
+class BackupFailed(GatewayError):
+    """A copy of the data could not be made, or is not whole."""
 
 
 class OutputNotFinite(GatewayError):

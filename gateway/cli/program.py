@@ -40,6 +40,9 @@ SUBCOMMANDS: Final = {
     "serve": Subcommand("serve", "Serve the models of the repository until a signal says stop."),
     "demo": Subcommand("demo", "Serve a demo tenant and print a request that works."),
     "migrate": Subcommand("migrate", "Make the database, or bring it up to date."),
+    "backup": Subcommand(
+        "backup", "Copy journals, SQLite records and pepper, beside a running server."
+    ),
     "usage": Subcommand("usage", "Read the bill: requests, rows and units."),
     "check": Subcommand("models", "Check a model repository before it is served."),
     "models": Subcommand("models", "Look at the models of the repository."),

@@ -21,6 +21,7 @@ MODULES = (
     inference.errors,
 )
 NEVER_ANSWERED = {
+    "BackupFailed",
     "JournalAlive",
     "JournalInUse",
     "JournalUnknown",

@@ -135,6 +135,7 @@ def test_database_that_was_never_made_names_the_command(terminal: Terminal) -> N
         ("migrate",),
         ("check",),
         ("usage",),
+        ("backup",),
         ("usage", "journals"),
         ("usage", "forget"),
         ("models", "list"),

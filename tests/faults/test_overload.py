@@ -1,8 +1,8 @@
 """Ten times the callers that a model can serve: refused at once, or served and on the bill.
 
 A model that takes milliseconds is asked ten times as often as it can answer, by ten times as many
-callers as its queue holds. What it measures is logged (`--log-cli-level=info`)
-and not asserted, since it is the machine's as much as ours; what is counted is asserted.
+callers as its queue holds. What it measures is logged (`--log-cli-level=info`) and not asserted,
+since it is the machine's as much as ours; what is counted is asserted.
 """
 
 import asyncio

@@ -102,7 +102,7 @@ async def open_services(
         journal, shipper = await _open_bill(
             settings, records.gate_engine, stack, on_prepared=on_prepared
         )
-        limiter = await _open_limiter(settings, stack)
+        limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
         await _restore_quotas(limiter, records.gate_engine)
         await keyset.refresh()
         services = Services(
@@ -198,7 +198,9 @@ async def _open_bill(
     return journal, shipper
 
 
-async def _open_limiter(settings: Settings, stack: contextlib.AsyncExitStack) -> Limiter:
+async def _open_limiter(
+    settings: Settings, stack: contextlib.AsyncExitStack, share: Share
+) -> Limiter:
     """Count in this process, or in Redis where one is named; a Redis that is away stops nothing."""
     lease_seconds = settings.request_timeout_seconds + _LEASE_SLACK_SECONDS
     local = LocalLimiter(
@@ -215,12 +217,23 @@ async def _open_limiter(settings: Settings, stack: contextlib.AsyncExitStack) ->
         stand_in=local,
         monotonic_ns=time.monotonic_ns,
         lease_seconds=lease_seconds,
-        share=Share(workers=settings.workers * settings.replicas),
+        share=share,
         must_confirm=settings.replicas > 1,
     )
     await limiter.open()
     stack.push_async_callback(limiter.close)
     return limiter
+
+
+def _share_of(settings: Settings, journal: Journal) -> Share:
+    """Return what this process grants alone while Redis is away.
+
+    Whoever holds a journal is the only one with its number, so the workers of one server are
+    numbered by it; servers are not numbered.
+    """
+    number = int(journal.path.stem.rpartition("-")[2])
+    is_numbered = settings.replicas == 1 and number < settings.workers
+    return Share(settings.workers * settings.replicas, number if is_numbered else None)
 
 
 async def _restore_quotas(limiter: Limiter, engine: AsyncEngine) -> None:

@@ -1,11 +1,14 @@
 """Limiters on a real Redis, on real or on fake clocks."""
 
 import asyncio
+import contextlib
 import time
+import uuid
+from collections.abc import AsyncIterator
 
 from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.redis_limiter import SCRIPT, WHEN_AWAY, RedisLimiter
-from gateway.limits.redis_link import BUDGET_SECONDS, LinkTimes
+from gateway.limits.redis_link import BUDGET_SECONDS, LinkTimes, RedisLink
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
 from tests.unit.gateway.limits.callers import LEASE_SECONDS, Clocks
@@ -52,3 +55,62 @@ async def until_shared(limiter: RedisLimiter) -> None:
     async with asyncio.timeout(BACK_SECONDS):
         while not limiter.is_shared:  # noqa: ASYNC110 - nothing tells of it but the flag
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def until_left(limiter: RedisLimiter, link: RedisLink, *, slot: int) -> None:
+    """Wait until a slot is asked for elsewhere."""
+    async with asyncio.timeout(BACK_SECONDS):
+        while limiter._nodes.link_of(slot) is link:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def next_prefix() -> str:
+    """Return a prefix that nobody else's keys have."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+class Makers:
+    """Make limiters on one Redis and close them when the test ends."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._made: list[RedisLimiter] = []
+
+    async def make(self, clocks: Clocks | None, *, prefix: str | None = None) -> RedisLimiter:
+        """Return a limiter with a prefix of its own, unless one is given."""
+        limiter = build_limiter(
+            self._url,
+            clocks=clocks,
+            prefix=prefix or next_prefix(),
+            budget_seconds=PATIENT_SECONDS,
+        )
+        await limiter.open()
+        assert limiter.is_shared
+        self._made.append(limiter)
+        return limiter
+
+    async def close(self) -> None:
+        """Close all; each must have decided everything in Redis."""
+        for limiter in self._made:
+            await limiter.close()
+        assert [limiter.local_decisions for limiter in self._made] == [0] * len(self._made)
+
+
+@contextlib.asynccontextmanager
+async def makers_on(url: str) -> AsyncIterator[Makers]:
+    """Make limiters for the length of a block."""
+    makers = Makers(url)
+    try:
+        yield makers
+    finally:
+        await makers.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(limiter: RedisLimiter) -> AsyncIterator[RedisLimiter]:
+    """Open a limiter for the length of a block."""
+    await limiter.open()
+    try:
+        yield limiter
+    finally:
+        await limiter.close()

@@ -1,9 +1,9 @@
-"""A real redis-server of our own, on a unix socket in a folder that a test gives."""
+"""Real redis-servers of our own, in a folder that a test gives: one alone, or one of a cluster."""
 
 import contextlib
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +12,22 @@ import redis
 READY = "eady to accept connections"  # over TCP and over a unix socket it is worded differently
 
 
-class RedisServer:
+class RedisProcess:
     """Start, kill, hang and ask one redis-server; it keeps nothing on disk."""
 
-    def __init__(self, folder: Path) -> None:
-        self._socket = folder / "redis.sock"
-        self._process: subprocess.Popen[str] | None = None
-
-    @property
-    def url(self) -> str:
+    def __init__(self, folder: Path, url: str, options: Sequence[str]) -> None:
+        self.url = url
         """Where clients connect."""
-        return f"unix://{self._socket}"
 
-    @property
-    def pid(self) -> int:
-        """Name the process."""
-        assert self._process is not None
-        return self._process.pid
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start it empty and wait until it accepts connections."""
-        self._socket.unlink(missing_ok=True)
-        options = ["--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+        options = ["--save", "", "--appendonly", "no", "--dir", str(self._folder)]
         self._process = subprocess.Popen(
-            ["redis-server", *options, "--appendonly", "no", "--dir", str(self._socket.parent)],
-            stdout=subprocess.PIPE,
-            text=True,
+            ["redis-server", *self._options, *options], stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         log = []
@@ -71,6 +61,20 @@ class RedisServer:
         """Send one command and return its answer."""
         with redis.Redis.from_url(self.url) as client:
             return client.execute_command(*command)
+
+
+class RedisServer(RedisProcess):
+    """A redis-server alone, on a unix socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "redis.sock"
+        options = ["--port", "0", "--unixsocket", str(self.socket)]
+        super().__init__(folder, f"unix://{self.socket}", options)
+
+    def start(self) -> None:
+        """Start it empty and wait until it accepts connections."""
+        self.socket.unlink(missing_ok=True)
+        super().start()
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ class Journal:
             now_us: wall clock in microseconds since the epoch.
             monotonic: clock of the probe in seconds.
         """
+        self.path = path
         self._file = SegmentFile(path)
         self._max_bytes = max_bytes
         self._now_us = now_us

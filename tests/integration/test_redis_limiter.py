@@ -1,8 +1,6 @@
 """The limiter in Redis keeps the contract on a real server, alone and shared by several."""
 
 import asyncio
-import contextlib
-import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -17,7 +15,7 @@ from gateway.limits.policy import Policy, Standing
 from gateway.limits.redis_address import RedisAddress, RedisUrlInvalid
 from gateway.limits.redis_limiter import RedisLimiter
 from gateway.limits.windows import month_of
-from tests.redis_limiters import PATIENT_SECONDS, build_limiter
+from tests.redis_limiters import Makers, makers_on, next_prefix
 from tests.redis_server import RedisServer, running_redis
 from tests.unit.gateway.limits.callers import (
     LEASE_SECONDS,
@@ -30,8 +28,6 @@ from tests.unit.gateway.limits.callers import (
 )
 from tests.unit.gateway.limits.limiter_contract import LimiterContract, law
 
-prefixes = (f"test{number}" for number in itertools.count())
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
@@ -40,47 +36,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
-class Makers:
-    """Make limiters on one server and close them when the test ends."""
-
-    def __init__(self, server: RedisServer) -> None:
-        self._server = server
-        self._made: list[RedisLimiter] = []
-
-    async def make(self, clocks: Clocks | None, *, prefix: str | None = None) -> RedisLimiter:
-        """Return a limiter with a prefix of its own, unless one is given."""
-        limiter = build_limiter(
-            self._server.url,
-            clocks=clocks,
-            prefix=prefix or next(prefixes),
-            budget_seconds=PATIENT_SECONDS,
-        )
-        await limiter.open()
-        assert limiter.is_shared
-        self._made.append(limiter)
-        return limiter
-
-    async def close(self) -> None:
-        """Close all; each must have decided everything in Redis."""
-        for limiter in self._made:
-            await limiter.close()
-        assert [limiter.local_decisions for limiter in self._made] == [0] * len(self._made)
-
-
-@contextlib.asynccontextmanager
-async def makers_on(server: RedisServer) -> AsyncIterator[Makers]:
-    """Make limiters for the length of a block."""
-    makers = Makers(server)
-    try:
-        yield makers
-    finally:
-        await makers.close()
-
-
 @pytest.fixture
 async def makers(server: RedisServer) -> AsyncIterator[Makers]:
     """Return what makes limiters."""
-    async with makers_on(server) as makers:
+    async with makers_on(server.url) as makers:
         yield makers
 
 
@@ -168,7 +127,7 @@ async def test_several_limiters_admit_exactly_the_limit(
     makers: Makers, limits: Policy, expected: int
 ) -> None:
     """Four connections that ask for more than there is get what there is, in sum."""
-    prefix = next(prefixes)
+    prefix = next_prefix()
     limiters = [await makers.make(None, prefix=prefix) for _ in range(4)]
     assert await race(limiters, [limits], attempts=100) == expected
 
@@ -186,8 +145,8 @@ async def test_released_places_are_taken_again_and_never_twice(
     server: RedisServer, data: st.DataObject
 ) -> None:
     """With two limiters and any order of calls, in flight is what the cap says."""
-    async with makers_on(server) as makers:
-        prefix, cap = next(prefixes), data.draw(st.integers(1, 4))
+    async with makers_on(server.url) as makers:
+        prefix, cap = next_prefix(), data.draw(st.integers(1, 4))
         limiters = [await makers.make(None, prefix=prefix) for _ in range(2)]
         held: list[tuple[RedisLimiter, Grant]] = []
         for _ in range(data.draw(st.integers(1, 25))):
@@ -206,7 +165,7 @@ async def test_released_places_are_taken_again_and_never_twice(
 
 async def test_restarted_process_meets_its_old_counters(makers: Makers) -> None:
     """The ledger's figure is not added to what Redis has counted already."""
-    prefix = next(prefixes)
+    prefix = next_prefix()
     first = await makers.make(None, prefix=prefix)
     for _ in range(6):
         assert await admitted(first, policy(units=10))
@@ -230,7 +189,7 @@ async def test_cancelled_caller_leaves_nothing_behind(makers: Makers) -> None:
 
 async def test_keys_of_a_tenant_carry_its_hash_tag(makers: Makers, server: RedisServer) -> None:
     """A cluster keeps a tenant on one node, and hostile ids stay inside their tag."""
-    prefix = next(prefixes)
+    prefix = next_prefix()
     limiter = await makers.make(None, prefix=prefix)
     limits = policy(tenant="a}:{b\n*", key="k:{}", rate=1.0, units=5, in_flight=2)
     assert await admitted(limiter, limits)
@@ -241,7 +200,7 @@ async def test_keys_of_a_tenant_carry_its_hash_tag(makers: Makers, server: Redis
 
 async def test_every_key_expires(makers: Makers, server: RedisServer) -> None:
     """Tenants that never come back do not fill Redis."""
-    prefix = next(prefixes)
+    prefix = next_prefix()
     limiter = await makers.make(None, prefix=prefix)
     assert await admitted(limiter, policy(rate=1.0, units=5, in_flight=2))
     keys = server.ask("KEYS", f"{prefix}:{{*")
@@ -251,7 +210,7 @@ async def test_every_key_expires(makers: Makers, server: RedisServer) -> None:
 
 async def test_old_months_are_forgotten(makers: Makers, server: RedisServer) -> None:
     """A tenant's hash of units holds the recent periods alone."""
-    prefix, clocks = next(prefixes), Clocks()
+    prefix, clocks = next_prefix(), Clocks()
     limiter = await makers.make(clocks, prefix=prefix)
     for _ in range(8):
         assert await admitted(limiter, policy(units=5))

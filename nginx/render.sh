@@ -85,7 +85,11 @@ NGINX_ALT_SVC=
 case $about in
     *--with-http_v3_module*) NGINX_ALT_SVC="h3=\":$public_port\"; ma=86400" ;;
 esac
-export NGINX_OPEN_FILES NGINX_CONNECTIONS NGINX_USER_LINE NGINX_PUBLIC_PORT_SUFFIX
+# A client that sends a request at the moment when a reload closes its idle connection gets no answer.
+# 1.27.4 and later leave the connection open for this long; it must be longer than clients are quiet.
+NGINX_KEEPALIVE_MIN=
+! is_at_least "$version" 1.27.4 || NGINX_KEEPALIVE_MIN='keepalive_min_timeout 10s;'
+export NGINX_KEEPALIVE_MIN NGINX_OPEN_FILES NGINX_CONNECTIONS NGINX_USER_LINE NGINX_PUBLIC_PORT_SUFFIX
 export NGINX_UPSTREAM_SECONDS NGINX_CURVES NGINX_ALT_SVC
 
 render() { # render TEMPLATE > FILE: a variable that is not set is an error, not an empty text

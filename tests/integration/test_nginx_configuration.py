@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge import ask, open_client, running_edge
-from tests.nginx_server import NginxServer, render
-from tests.serving import ROOT
+from tests.nginx_server import NginxServer, newer_nginx, render
 
 NEEDED = {"NGINX_SERVER_NAMES": "api.example.com"}
 NEWER = """#!/bin/sh
@@ -98,13 +97,10 @@ def test_reload_changes_certificate_without_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_newer_nginx_serves(tmp_path: Path) -> None:
-    """Debian 13's, unpacked beside the system's: nginx 1.26 with OpenSSL 3.5 and HTTP/3."""
-    script = ROOT / "scripts" / "newer-nginx.sh"
-    made = subprocess.run(
-        [script, tmp_path / "newer"], check=True, capture_output=True, text=True, timeout=300
-    )
-    with running_edge(tmp_path, binary=made.stdout.strip()) as edge:
+@pytest.mark.parametrize("suite", ["trixie", "forky"])
+def test_newer_nginx_serves(tmp_path: Path, suite: str) -> None:
+    """Debian's later ones, unpacked beside the system's: HTTP/3 and the hybrid group."""
+    with running_edge(tmp_path, binary=newer_nginx(tmp_path / "newer", suite)) as edge:
         assert "[warn]" not in edge.nginx.check()
         with open_client(edge.nginx) as client:
             answer = client.get("/v1/models")

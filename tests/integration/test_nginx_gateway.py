@@ -22,9 +22,8 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """Run both with a small cap."""
     folder = tmp_path_factory.mktemp("front")
     settings = {"max_body_bytes": str(MAX_BODY_BYTES), "failed_attempts_per_minute": str(ATTEMPTS)}
-    with running_front(
-        folder, settings=settings, TOLLGATE_MAX_BODY_BYTES=str(MAX_BODY_BYTES)
-    ) as running:
+    nginx = {"TOLLGATE_MAX_BODY_BYTES": str(MAX_BODY_BYTES)}
+    with running_front(folder, settings=settings, nginx=nginx) as running:
         yield running
 
 

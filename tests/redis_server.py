@@ -23,6 +23,12 @@ class RedisProcess:
         self._options = options
         self._process: subprocess.Popen[str] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Name the process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it empty and wait until it accepts connections."""
         options = ["--save", "", "--appendonly", "no", "--dir", str(self._folder)]

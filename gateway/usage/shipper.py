@@ -6,10 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.coalescer import Coalescer
-from gateway.usage.errors import UsageError
+from gateway.usage.errors import LedgerUnavailable, UsageError
 from gateway.usage.journal import Journal
 from gateway.usage.ledger import JournalState, Ledger
 from gateway.usage.periods import wall_clock_us
+from gateway.usage.segment_file import Segments
 
 _SEGMENTS_PER_TRIP = 128
 _MAX_WAITING = 100_000
@@ -56,6 +57,7 @@ class Shipper:
         self._trips = Coalescer[None, None](
             self._depart, max_batch=_MAX_WAITING, max_waiting=_MAX_WAITING
         )
+        self._segments_per_trip = _SEGMENTS_PER_TRIP
         self._position = 0
         self._published = 0
         self._discarded = 0
@@ -175,20 +177,34 @@ class Shipper:
         mark_us = self._journal.watermark()
         is_behind = True
         while is_behind:
-            segments = await self._journal.read(self._position, _SEGMENTS_PER_TRIP)
-            is_behind = segments is not None and segments.length == _SEGMENTS_PER_TRIP
+            asked = self._segments_per_trip
+            segments = await self._journal.read(self._position, asked)
+            is_behind = segments is not None and segments.length == asked
             position = self._position if segments is None else segments.through
             self._published = max(self._published, position)
             complete_through_us = self._complete_through_us if is_behind else mark_us
-            self.conflicts += await self._ledger.take(
-                self._journal.journal_id,
-                segments,
-                position=self._published,
-                complete_through_us=complete_through_us,
-            )
+            await self._hand_over(segments, complete_through_us)
             self._position = position
             self._complete_through_us = complete_through_us
         if self._discarded < self._position:
             await self._journal.discard(self._position)
             self._discarded = self._position
         return waiters
+
+    async def _hand_over(self, segments: Segments | None, complete_through_us: int) -> None:
+        """Deliver one lot, and try with a smaller one after a failure.
+
+        Threat: a lot that a slow database cannot take within its timeout would never get smaller,
+        and nothing would be delivered any more.
+        """
+        try:
+            self.conflicts += await self._ledger.take(
+                self._journal.journal_id,
+                segments,
+                position=self._published,
+                complete_through_us=complete_through_us,
+            )
+        except LedgerUnavailable:
+            self._segments_per_trip = max(1, self._segments_per_trip // 4)
+            raise
+        self._segments_per_trip = min(_SEGMENTS_PER_TRIP, self._segments_per_trip * 2)

@@ -111,11 +111,7 @@ async def open_services(
             store=store,
             keyset=keyset,
             authenticator=authenticator,
-            attempts=FailedAttempts(
-                settings.failed_attempts_per_minute,
-                AttemptWindows(now=time.monotonic),
-                trusts_proxy=settings.trusts_proxy,
-            ),
+            attempts=_count_attempts(settings),
             registry=registry,
             predictor=predictor,
             limiter=limiter,
@@ -139,6 +135,14 @@ async def open_services(
 def _open_gate(records: Records) -> tuple[Keyset, Authenticator]:
     keyset = Keyset(records.gate_engine, generation=records.generation)
     return keyset, Authenticator(keyset, pepper=records.pepper, now=time.time)
+
+
+def _count_attempts(settings: Settings) -> FailedAttempts:
+    return FailedAttempts(
+        settings.failed_attempts_per_minute,
+        AttemptWindows(now=time.monotonic),
+        trusts_proxy=settings.trusts_proxy,
+    )
 
 
 async def _open_models(

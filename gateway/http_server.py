@@ -1,14 +1,21 @@
 """Run uvicorn so that its end costs nobody an answer (RFC 9112 section 9.6)."""
 
 import asyncio
+import logging
 import socket
+import sys
 from types import FrameType
 from typing import Final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.server import ServerState
 
+from gateway.acceptor import Acceptor, Share
+
 _POLL_SECONDS: Final = 0.02
+
+logger = logging.getLogger(__name__)
 
 
 class DrainableState(ServerState):
@@ -28,7 +35,12 @@ class GatewayServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, drain_seconds: float, idle_seconds: float
+        self,
+        config: uvicorn.Config,
+        *,
+        drain_seconds: float,
+        idle_seconds: float,
+        share: Share,
     ) -> None:
         """Build a server that `run` runs.
 
@@ -36,8 +48,11 @@ class GatewayServer(uvicorn.Server):
             config: uvicorn's own.
             drain_seconds: how long requests in progress may take at the end.
             idle_seconds: how long idle connections are kept at the end.
+            share: of the connections that several workers accept.
         """
         super().__init__(config)
+        self._share = share
+        self._acceptors: list[Acceptor] = []
         self.server_state: DrainableState = DrainableState()
         self._drain_seconds = drain_seconds
         self._idle_seconds = min(idle_seconds, drain_seconds)
@@ -47,14 +62,36 @@ class GatewayServer(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the services, then accept."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        self._acceptors = [
+            Acceptor(
+                listener,
+                create_protocol=self._create_protocol,
+                state=self.server_state,
+                share=self._share,
+            )
+            for listener in sockets or []
+        ]
+        for acceptor in self._acceptors:
+            acceptor.start()
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell the other workers of connections that were closed, every tenth of a second."""
+        for acceptor in self._acceptors:
+            acceptor.report()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's own
         """Stop accepting, let what was accepted finish, then close the services."""
         self.server_state.is_draining = True
         self.lifespan.state["is_draining"] = True
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
+        for acceptor in self._acceptors:
+            await acceptor.stop()
         began = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
             if not _is_idle(connection):
@@ -63,9 +100,24 @@ class GatewayServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         await self._wait_until(began + self._drain_seconds)
+        self._cut()
+        await self.lifespan.shutdown()
+
+    def _cut(self) -> None:
+        if self.server_state.tasks:
+            logger.warning("%d requests took too long and are cut", len(self.server_state.tasks))
         for task in list(self.server_state.tasks):
             task.cancel()
-        await self.lifespan.shutdown()
+
+    def _create_protocol(self) -> asyncio.Protocol:
+        """Make a connection as uvicorn does."""
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=asyncio.get_running_loop(),
+        )
+        return protocol
 
     async def _wait_until(self, deadline: float) -> None:
         """Wait for the last answer; uvicorn's connections have no event for their end."""

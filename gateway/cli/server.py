@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from gateway.acceptor import Share, Undivided
 from gateway.app import create_app
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.http_server import GatewayServer
@@ -22,7 +23,6 @@ from gateway.log_lines import set_up_logging
 from gateway.middleware import App, Receive, Send
 from gateway.services import Services, nobody_waits
 from gateway.settings import Settings
-from gateway.supervisor.listening import BACKLOG
 
 KEEP_ALIVE_SECONDS = 75  # longer than Nginx keeps an idle connection, so that Nginx closes first
 
@@ -37,6 +37,7 @@ def run_server(
     on_ready: OnReady,
     on_prepared: OnPrepared = nobody_waits,
     idle_seconds: float = 0.0,
+    share: Share | None = None,
 ) -> None:
     """Serve until a signal says stop; then finish what was begun.
 
@@ -46,6 +47,7 @@ def run_server(
         on_ready: called once, when requests can be served.
         on_prepared: called once, when nothing is missing but what another worker still holds.
         idle_seconds: how long idle connections are kept at the end.
+        share: of the connections, where other workers accept them too.
 
     Raises:
         StartRefused: and every other error that the start met, as it was raised.
@@ -72,10 +74,14 @@ def run_server(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
-    server = GatewayServer(config, drain_seconds=settings.drain_seconds, idle_seconds=idle_seconds)
+    server = GatewayServer(
+        config,
+        drain_seconds=settings.drain_seconds,
+        idle_seconds=idle_seconds,
+        share=share or Undivided(),
+    )
     with listener, contextlib.suppress(SystemExit):  # how uvicorn tells a failed start
         server.run(sockets=[listener])
     if app.failure is not None:

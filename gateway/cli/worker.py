@@ -15,6 +15,7 @@ from gateway.cli.server import run_server
 from gateway.data_folder import keep_new_files_private
 from gateway.services import Services
 from gateway.settings import load_settings
+from gateway.supervisor.occupancy import Occupancy, Place
 from gateway.supervisor.worker_process import FAILED, PREPARED, READY
 
 _ORPHAN_SECONDS: Final = (2.0, 6.0)
@@ -24,12 +25,12 @@ def main() -> None:
     """Serve on an inherited socket, and tell the supervisor how the start goes.
 
     The arguments are file descriptors: the socket, a pipe that breaks when the supervisor is gone,
-    and a pipe for the reports.
+    a pipe for the reports, and the memory that says how busy the workers are; then a place there.
     """
     keep_new_files_private()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    listener, lifeline, reports = (int(word) for word in sys.argv[1:4])
-    for descriptor in (listener, lifeline, reports):
+    listener, lifeline, reports, occupancy, place = (int(word) for word in sys.argv[1:6])
+    for descriptor in (listener, lifeline, reports, occupancy):
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the system's own
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True, name="lifeline").start()
 
@@ -48,6 +49,7 @@ def main() -> None:
             on_prepared=lambda: report(PREPARED),
             on_ready=announce,
             idle_seconds=settings.drain_seconds,
+            share=Place(Occupancy(occupancy), place),
         )
     except USER_ERRORS as error:
         report(FAILED, reason=one_line(error))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.errors import StartRefused
 from gateway.settings import Settings
+from gateway.supervisor.occupancy import Occupancy
 from gateway.supervisor.slot import Slot
 from gateway.supervisor.worker_process import Launch, WorkerFailed
 
@@ -41,7 +42,7 @@ def supervise(
     """
     lifeline, held = os.pipe()
     try:
-        launch = Launch(listener, lifeline, environment)
+        launch = Launch(listener, lifeline, Occupancy.create(), environment)
         asyncio.run(Supervisor(settings, launch).run(announce))
     finally:
         os.close(lifeline)

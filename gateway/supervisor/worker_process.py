@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from gateway.supervisor.occupancy import Occupancy
+
 PREPARED: Final = "prepared"
 READY: Final = "ready"
 FAILED: Final = "failed"
@@ -31,6 +33,9 @@ class Launch:
 
     lifeline: int
     """The reading end of a pipe that breaks when the supervisor is gone."""
+
+    occupancy: Occupancy
+    """How many connections each of them has."""
 
     environment: Mapping[str, str]
     """The settings."""
@@ -60,22 +65,30 @@ class WorkerProcess:
         supervisor was started in from providing modules.
         """
         reading, writing = os.pipe()
-        listener = launch.listener.fileno()
-        words = (str(listener), str(launch.lifeline), str(writing))
+        place = launch.occupancy.claim()
+        inherited = (
+            launch.listener.fileno(),
+            launch.lifeline,
+            writing,
+            launch.occupancy.descriptor,
+        )
+        words = (str(word) for word in (*inherited, place))
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "gateway.cli.worker", *words),
                 env=dict(launch.environment),
                 stdin=subprocess.DEVNULL,
-                pass_fds=(listener, launch.lifeline, writing),
+                pass_fds=inherited,
                 process_group=0,
             )
         except OSError:
             os.close(reading)
+            launch.occupancy.release(place)
             raise
         finally:
             os.close(writing)
         worker = cls(process)
+        worker._watch.add_done_callback(lambda _: launch.occupancy.release(place))
         worker._follow = asyncio.create_task(worker._read_reports(reading))
         return worker
 

@@ -63,7 +63,20 @@ def run_server(
 
     server_log.setLevel(logging.CRITICAL)  # a failed start is told once, by the command
     app = ObservedStart(create_app(settings, on_prepared=on_prepared), on_ready=begin)
-    config = uvicorn.Config(
+    server = GatewayServer(
+        _config(app),
+        drain_seconds=settings.drain_seconds,
+        idle_seconds=idle_seconds,
+        share=share or Undivided(),
+    )
+    with listener, contextlib.suppress(SystemExit):  # how uvicorn tells a failed start
+        server.run(sockets=[listener])
+    if app.failure is not None:
+        raise app.failure
+
+
+def _config(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         loop="uvloop",
         http=BoundedHttpProtocol,
@@ -76,16 +89,6 @@ def run_server(
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
-    server = GatewayServer(
-        config,
-        drain_seconds=settings.drain_seconds,
-        idle_seconds=idle_seconds,
-        share=share or Undivided(),
-    )
-    with listener, contextlib.suppress(SystemExit):  # how uvicorn tells a failed start
-        server.run(sockets=[listener])
-    if app.failure is not None:
-        raise app.failure
 
 
 def spare_the_collector() -> None:

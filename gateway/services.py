@@ -99,9 +99,8 @@ async def open_services(
         engine, store = records.engine, records.store
         keyset, authenticator = _open_gate(records)
         registry, predictor = await _open_models(settings, stack)
-        journal, shipper = await _open_bill(
-            settings, records.gate_engine, stack, on_prepared=on_prepared
-        )
+        bill = await _open_bill(settings, records.gate_engine, stack, on_prepared=on_prepared)
+        journal, shipper = bill
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
         await _restore_quotas(limiter, records.gate_engine)
         await keyset.refresh()

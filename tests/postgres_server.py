@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from sqlalchemy import make_url
 
 from tests.serving import free_port
 
@@ -210,6 +211,18 @@ def children_of(process: int) -> list[int]:
             if int(rest.rpartition(")")[2].split()[1]) == process:
                 found.append(int(number))
     return found
+
+
+def environment_of(url: str) -> dict[str, str]:
+    """Return the variables by which PostgreSQL's own programs find a database."""
+    parts = make_url(url)
+    return {
+        "PGHOST": str(parts.host),
+        "PGPORT": str(parts.port),
+        "PGUSER": str(parts.username),
+        "PGPASSWORD": str(parts.password),
+        "PGDATABASE": str(parts.database),
+    }
 
 
 def name_of(url: str) -> str:

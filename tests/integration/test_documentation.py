@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.documentation import Block, Session, read_blocks, reader_environment
+from tests.postgres_server import environment_of
 from tests.serving import ROOT, Server, free_port
 
 PAGES = sorted(
@@ -23,13 +24,16 @@ per_page = pytest.mark.parametrize("page", PAGES)
 
 
 @pytest.fixture
-def reader(own_server: Server, tmp_path: Path) -> Iterator[Session]:
+def reader(own_server: Server, empty_postgres: str, tmp_path: Path) -> Iterator[Session]:
     """Someone in a clone of the repository in which `make run` runs for the first time."""
     clone = tmp_path / "clone"
     clone.mkdir()
     for name, target in {"var": own_server.data_dir, "examples": ROOT / "examples"}.items():
         (clone / name).symlink_to(target)
-    session = Session(clone, reader_environment(TOLLGATE_PORT=str(free_port())))
+    environment = reader_environment(
+        TOLLGATE_PORT=str(free_port()), **environment_of(empty_postgres)
+    )
+    session = Session(clone, environment)
     yield session
     session.close()
 

@@ -65,12 +65,13 @@ for name in NGINX_SERVER_NAMES NGINX_CERTIFICATE NGINX_CERTIFICATE_KEY NGINX_ACM
     NGINX_WORKERS NGINX_FOLDER NGINX_ACCESS_LOG NGINX_ERROR_LOG TOLLGATE_MAX_BODY_BYTES \
     TOLLGATE_UNIX_SOCKET NGINX_USER NGINX_OPERATOR_NETWORKS NGINX_ADDRESSES NGINX_HTTP_PORT \
     NGINX_HTTPS_PORT NGINX_PUBLIC_PORT TOLLGATE_REQUEST_TIMEOUT_SECONDS; do
-    eval "value=\${$name:-}"
+    value= && eval "value=\${$name:-}"
     stripped=$(printf '%s' "$value" | tr -d 'A-Za-z0-9 ./:_*=,@+[]-')
     [ -z "$stripped" ] || fail "$name has a character that nginx could misread"
 done
 
 # What the system lets a worker open, and half of it for clients: a proxied request takes two.
+# shellcheck disable=SC3045 # dash and busybox have it
 NGINX_OPEN_FILES=$(ulimit -Hn)
 [ "$NGINX_OPEN_FILES" != unlimited ] && [ "$NGINX_OPEN_FILES" -le 65536 ] || NGINX_OPEN_FILES=65536
 NGINX_CONNECTIONS=$((NGINX_OPEN_FILES / 2))
@@ -82,6 +83,7 @@ NGINX_UPSTREAM_SECONDS=$((${request_seconds%%.*} + 5))
 NGINX_CURVES=X25519:prime256v1:secp384r1
 ! is_at_least "$openssl" 3.5.0 || NGINX_CURVES=X25519MLKEM768:$NGINX_CURVES
 NGINX_ALT_SVC=
+# shellcheck disable=SC2089,SC2090 # the quotes are for nginx
 case $about in
     *--with-http_v3_module*) NGINX_ALT_SVC="h3=\":$public_port\"; ma=86400" ;;
 esac
@@ -90,6 +92,7 @@ esac
 NGINX_KEEPALIVE_MIN=
 ! is_at_least "$version" 1.27.4 || NGINX_KEEPALIVE_MIN='keepalive_min_timeout 10s;'
 export NGINX_KEEPALIVE_MIN NGINX_OPEN_FILES NGINX_CONNECTIONS NGINX_USER_LINE NGINX_PUBLIC_PORT_SUFFIX
+# shellcheck disable=SC2090
 export NGINX_UPSTREAM_SECONDS NGINX_CURVES NGINX_ALT_SVC
 
 render() { # render TEMPLATE > FILE: a variable that is not set is an error, not an empty text
@@ -152,6 +155,7 @@ listen_tls '' >"$folder/listen-tls.conf"
 
 set -f
 {
+    # shellcheck disable=SC2016 # a variable of nginx
     echo 'geo $is_operator {'
     if [ "$networks" = all ]; then
         echo '    default 1;'

@@ -1,6 +1,7 @@
 """The product as it is sold: workers of the gateway on a unix socket, and Nginx before them."""
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,14 @@ class Front:
 
     nginx: NginxServer
     stack: Stack
+
+    def billed(self, tenant_id: str) -> list[str]:
+        """List the ids of the requests that a tenant is billed for, all delivered before."""
+        path = f"/v1/usage?tenant_id={tenant_id}"
+        assert self.stack.call("GET", path, key=self.stack.demo["billing_key"]).status == 200
+        with sqlite3.connect(self.stack.data_dir / "tollgate.db") as database:
+            query = "SELECT request_id FROM usage_records WHERE tenant_id = ?"
+            return [str(row[0]) for row in database.execute(query, (tenant_id,))]
 
 
 @contextlib.contextmanager

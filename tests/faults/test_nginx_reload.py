@@ -1,4 +1,4 @@
-"""A hundred reloads of Nginx at full load: no prediction is refused or lost, and none billed twice.
+"""Reloads of Nginx and restarts of workers at full load: nothing is lost, refused or billed twice.
 
 Nginx closes idle connections when it reloads. A client that sends at that moment gets no answer:
 up to 1.27.3 only a client that asks again is served, later ones leave the connection open for a
@@ -7,10 +7,9 @@ while (`keepalive_min_timeout`). Over HTTP/2 the client is told which requests w
 
 import asyncio
 import json
-import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,11 @@ from tests.fronted import NO_ADDRESS_LIMITS, Front, running_front
 from tests.load import Caller
 from tests.nginx_server import BINARY, newer_nginx
 from tests.population import populate
-from tests.tls_load import Manners, TlsLoad, TlsLog
+from tests.redis_server import running_redis
+from tests.tls_load import Manners, TlsLoad
 
 RELOADS = 100
-TENANTS = 2
+ROLLS = 5
 BATCH = 2000
 CURL_SECONDS = 120
 PATH = "/v1/models/housing:predict"
@@ -30,29 +30,23 @@ PATH = "/v1/models/housing:predict"
 pytestmark = pytest.mark.soak
 
 
-async def reload_under_load(front: Front, callers: Sequence[Caller], manners: Manners) -> TlsLog:
-    """Reload while clients ask, and stop when all is done."""
+async def disturb(front: Front, manners: Manners, act: Callable[[], None], *, times: int) -> None:
+    """Do something again and again while clients ask; check what they got against the bill."""
     is_over = asyncio.Event()
+    callers = populate(front.stack, tenants=1, keys_each=4)
     load = TlsLoad(front.nginx, callers, front.stack.demo["example"])
 
-    async def reload() -> None:
+    async def repeat() -> None:
         try:
-            for _ in range(RELOADS):
-                await asyncio.to_thread(front.nginx.reload)
+            for _ in range(times):
+                await asyncio.to_thread(act)
         finally:
             is_over.set()
 
-    log, _ = await asyncio.gather(load.run(is_over.is_set, manners=manners), reload())
-    return log
-
-
-def billed(front: Front, callers: Sequence[Caller]) -> list[str]:
-    """List the ids of all requests that are on the bill."""
-    for caller in callers:
-        path = f"/v1/usage?tenant_id={caller.tenant_id}"
-        assert front.stack.call("GET", path, key=front.stack.demo["billing_key"]).status == 200
-    with sqlite3.connect(front.stack.data_dir / "tollgate.db") as database:
-        return [str(row[0]) for row in database.execute("SELECT request_id FROM usage_records")]
+    log, _ = await asyncio.gather(load.run(is_over.is_set, manners=manners), repeat())
+    assert (log.unanswered, dict(log.refused)) == ([], {})
+    assert len(log.served) > times
+    assert sorted(front.billed(callers[0].tenant_id)) == sorted(log.served)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +62,18 @@ async def test_no_request_is_lost(tmp_path: Path, manners: Manners, suite: str |
     """Every request is answered with 200 and stands on the bill once."""
     binary = BINARY if suite is None else newer_nginx(tmp_path / "newer", suite)
     with running_front(tmp_path, binary=binary, nginx=NO_ADDRESS_LIMITS) as front:
-        callers = populate(front.stack, tenants=TENANTS, keys_each=4)
-        log = await reload_under_load(front, callers, manners)
-        assert (log.unanswered, dict(log.refused)) == ([], {})
-        assert len(log.served) > RELOADS
-        assert sorted(billed(front, callers)) == sorted(log.served)
+        await disturb(front, manners, front.nginx.reload, times=RELOADS)
+
+
+async def test_no_request_is_lost_in_rolling_restarts(tmp_path: Path) -> None:
+    """Nginx lets go of a worker's connections before the worker does; clients notice nothing."""
+    with (
+        running_redis(tmp_path) as redis,
+        running_front(
+            tmp_path, workers=2, settings={"redis_url": redis.url}, nginx=NO_ADDRESS_LIMITS
+        ) as front,
+    ):
+        await disturb(front, Manners(), front.stack.roll, times=ROLLS)
 
 
 def test_no_request_is_lost_over_http2(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_no_request_is_lost_over_http2(tmp_path: Path) -> None:
             remaining -= done
             statuses.update(printed)
         assert statuses.keys() == {"2:200"}
-        assert len(billed(front, callers)) == statuses.total()
+        assert len(front.billed(callers[0].tenant_id)) == statuses.total()
 
 
 def reload_during_a_batch(

@@ -1,6 +1,5 @@
 """Nginx and the gateway agree: on caps, codes, request ids, who calls and what a path is."""
 
-import sqlite3
 from collections.abc import Iterator
 
 import httpx
@@ -40,15 +39,6 @@ def predict(front: Front, caller: Caller, *, http2: bool, **headers: str) -> htt
         return client.post(PREDICT, json=front.stack.demo["example"], headers=given, timeout=60)
 
 
-def billed(front: Front, caller: Caller) -> list[str]:
-    """List the ids of the requests that a tenant is billed for."""
-    path = f"/v1/usage?tenant_id={caller.tenant_id}"
-    assert front.stack.call("GET", path, key=front.stack.demo["billing_key"]).status == 200
-    with sqlite3.connect(front.stack.data_dir / "tollgate.db") as database:
-        query = "SELECT request_id FROM usage_records WHERE tenant_id = ?"
-        return [str(row[0]) for row in database.execute(query, (caller.tenant_id,))]
-
-
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
 def test_prediction_is_served(front: Front, caller: Caller, *, http2: bool) -> None:
     """Over TLS, a socket and a model, and back."""
@@ -61,7 +51,7 @@ def test_request_has_one_id_everywhere(front: Front, caller: Caller) -> None:
     """Nginx names it: the answer, its log and the bill agree."""
     request_id = predict(front, caller, http2=True).headers["x-request-id"]
     assert front.nginx.logged(request_id)["path"] == PREDICT
-    assert billed(front, caller).count(request_id) == 1
+    assert front.billed(caller.tenant_id).count(request_id) == 1
 
 
 def test_client_cannot_name_its_request(front: Front, caller: Caller) -> None:
@@ -69,7 +59,7 @@ def test_client_cannot_name_its_request(front: Front, caller: Caller) -> None:
     first = predict(front, caller, http2=True).headers["x-request-id"]
     second = predict(front, caller, http2=True, **{"X-Request-ID": first}).headers["x-request-id"]
     assert second != first
-    assert billed(front, caller).count(second) == 1
+    assert front.billed(caller.tenant_id).count(second) == 1
 
 
 def test_error_of_the_gateway_has_the_id_of_nginx(front: Front) -> None:
@@ -161,10 +151,10 @@ def test_hostile_path_reaches_no_route(front: Front, target: str) -> None:
 )
 def test_hostile_path_predicts_nothing(front: Front, caller: Caller, target: str) -> None:
     """A prediction has one name."""
-    before = len(billed(front, caller))
+    before = len(front.billed(caller.tenant_id))
     answer = ask(front.nginx, "POST", target, f"Authorization: Bearer {caller.api_key}", body=b"{}")
     assert answer.status in (400, 404, 405)
-    assert len(billed(front, caller)) == before
+    assert len(front.billed(caller.tenant_id)) == before
 
 
 def test_second_credential_is_refused(front: Front, caller: Caller) -> None:

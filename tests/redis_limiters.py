@@ -22,12 +22,14 @@ def build_limiter(
     url: str,
     *,
     clocks: Clocks | None = None,
+    redis_clocks: Clocks | None = None,
     prefix: str = "test",
     budget_seconds: float = BUDGET_SECONDS,
     share: Share | None = None,
     must_confirm: bool = False,
 ) -> RedisLimiter:
-    """Return a limiter that is not connected yet."""
+    """Return a limiter that is not connected yet; Redis has clocks of its own if they are given."""
+    told = redis_clocks or clocks
     monotonic_ns = clocks.monotonic_ns if clocks else time.monotonic_ns
     wall_ns = clocks.wall_ns if clocks else time.time_ns
     return RedisLimiter(
@@ -46,7 +48,7 @@ def build_limiter(
         share=share,
         must_confirm=must_confirm,
         prefix=prefix,
-        clocks=(lambda: (clocks.monotonic_us, clocks.wall_us)) if clocks else None,
+        clocks=(lambda: (told.monotonic_us, told.wall_us)) if told else None,
     )
 
 

@@ -14,9 +14,11 @@ from tests.ledgers import Row
 from tests.load import Caller, ClientLog, run_load
 from tests.population import populate
 from tests.postgres_server import PASSWORD, PostgresServer, name_of
+from tests.redis_server import running_redis
 from tests.serving import Answer, Server, free_port
+from tests.stack import Stack
 
-LOAD = 100_000
+LOAD = 1_000_000  # more than there is time for; it is ended
 AWAY_SECONDS = 2.0
 SOAK_AWAY_SECONDS = 30.0
 EDGE_SECONDS = 0.5
@@ -33,6 +35,21 @@ def server(own_postgres: PostgresServer, tmp_path: Path) -> Iterator[Server]:
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def stack(own_postgres: PostgresServer, tmp_path: Path) -> Iterator[Stack]:
+    """Run two workers over a Redis and a PostgreSQL, as production does."""
+    (tmp_path / "data").mkdir()
+    with running_redis(tmp_path) as redis:
+        urls = {
+            "TOLLGATE_DATABASE_URL": own_postgres.create_database(),
+            "TOLLGATE_REDIS_URL": redis.url,
+        }
+        running = Stack(tmp_path / "data", port=free_port(), settings=SETTINGS | urls)
+        running.start()
+        yield running
+        running.stop()
 
 
 def ledger(server: Server, postgres: PostgresServer) -> list[Row]:
@@ -157,3 +174,54 @@ def test_server_killed_while_postgresql_is_away_owes_nothing(
     server.start()
     assert len(log.served) == 500
     check_bill(server, own_postgres, log)
+
+
+def has_all(stack: Stack, postgres: PostgresServer, log: ClientLog) -> bool:
+    """Tell whether everything that was answered is in the ledger."""
+    rows = {row.request_id for row in ledger(stack, postgres)}
+    return all(served.request_id in rows for served in log.served)
+
+
+def survive_with_two_workers(
+    kind: str, stack: Stack, postgres: PostgresServer, *, away_seconds: float
+) -> None:
+    """Load two workers through an outage; each delivers by itself when it is over."""
+    callers = populate(stack, tenants=3, keys_each=2)
+    outage = outage_of(kind, stack, postgres)
+    log, answer = asyncio.run(load_with_outage(stack, callers, outage, away_seconds=away_seconds))
+    assert log.served
+    assert not log.refused
+    assert answer.status == 503, answer.body
+    stack.wait_until(lambda: has_all(stack, postgres, log), "the ledger has everything")
+    check_bill(stack, postgres, log)
+
+
+def test_outage_is_survived_by_two_workers(stack: Stack, own_postgres: PostgresServer) -> None:
+    """Nobody has to ask for the bill before the ledger is complete again."""
+    survive_with_two_workers("hung", stack, own_postgres, away_seconds=AWAY_SECONDS)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["hung", "killed", "locked"])
+def test_long_outage_is_survived_by_two_workers(
+    kind: str, stack: Stack, own_postgres: PostgresServer
+) -> None:
+    """The same for half a minute."""
+    survive_with_two_workers(kind, stack, own_postgres, away_seconds=SOAK_AWAY_SECONDS)
+
+
+def test_worker_that_dies_while_postgresql_is_away_comes_back(
+    stack: Stack, own_postgres: PostgresServer
+) -> None:
+    """The supervisor tries until it starts; the other worker serves meanwhile."""
+    [caller] = populate(stack, tenants=1, keys_each=1)
+    example = stack.demo["example"]
+    for _ in range(8):
+        assert stack.predict(caller.api_key, example).status == 200
+    own_postgres.kill()
+    stack.kill_worker(stack.worker_pids()[0])
+    stack.wait_until(lambda: "did not start" in stack.log(), "the start is refused")
+    assert stack.predict(caller.api_key, example).status == 200
+    own_postgres.start()
+    stack.wait_until(lambda: "is ready again" in stack.log(), "the worker is back")
+    assert "Traceback" not in stack.log()

@@ -1,6 +1,7 @@
 """Every API key of the catalogue in memory, kept as fresh as the last answered change."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -42,6 +43,10 @@ class Keyset:
         self._load: asyncio.Task[None] | None = None
         self._load_generation = _NEVER_LOADED
         self._load_number = 0
+        self.refreshes = 0
+        """Times that SQL was read since the start."""
+        self.read_at = time.monotonic()
+        """When SQL was last read, on the clock `time.monotonic`; the start before the first."""
 
     @property
     def revision(self) -> int:
@@ -114,6 +119,8 @@ class Keyset:
             raise KeysetUnavailable("the keys in SQL cannot be read") from error
         self._apply(changes)
         self._loaded_generation = generation
+        self.refreshes += 1
+        self.read_at = time.monotonic()
 
     def _apply(self, changes: Changes) -> None:
         stale = {record.key.key_id for record in changes.records}

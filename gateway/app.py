@@ -14,6 +14,7 @@ from gateway.dataplane.openapi import install_openapi
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.v1 import V1Codec
 from gateway.middleware import App, ControlPlaneEdge, Receive, Send
+from gateway.observability.reporting import SILENT, Reporting
 from gateway.problem_handlers import install_problem_handlers
 from gateway.public_doors import create_guard
 from gateway.routes import api_keys, health, models, pages, plans, tenants, usage
@@ -47,34 +48,46 @@ class Tollgate:
             await self._control_plane(scope, receive, send)
 
 
-def create_app(settings: Settings, *, on_prepared: Callable[[], None] = nobody_waits) -> Tollgate:
+def create_app(
+    settings: Settings,
+    *,
+    on_prepared: Callable[[], None] = nobody_waits,
+    reporting: Reporting = SILENT,
+) -> Tollgate:
     """Build the server; nothing is opened before its lifespan starts.
 
     Args:
         settings: of this server.
         on_prepared: called when all is open but what one process at a time may hold.
+        reporting: what is told of each request, and of the services.
     """
+    observer = reporting.observer
     request_ids = RequestIds(trusts_proxy=settings.trusts_proxy)
     door = PredictionDoor(
         V1Codec(),
         request_ids=request_ids,
+        observer=observer,
         max_body_bytes=settings.max_body_bytes,
         timeout_seconds=settings.request_timeout_seconds,
     )
-    control_plane = create_control_plane(settings, on_prepared=on_prepared)
-    return Tollgate(door, ControlPlaneEdge(control_plane, request_ids=request_ids))
+    control_plane = create_control_plane(settings, on_prepared=on_prepared, reporting=reporting)
+    edge = ControlPlaneEdge(control_plane, request_ids=request_ids, observer=observer)
+    return Tollgate(door, edge)
 
 
 def create_control_plane(
-    settings: Settings, *, on_prepared: Callable[[], None] = nobody_waits
+    settings: Settings, *, on_prepared: Callable[[], None], reporting: Reporting
 ) -> FastAPI:
     """Build the FastAPI app with every route, its errors as problems, and docs without a CDN."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
-        async with open_services(settings, on_prepared=on_prepared) as services:
+        async with (
+            open_services(settings, on_prepared=on_prepared) as services,
+            reporting.watching(services),
+        ):
             app.state.registry = services.registry
-            yield {"services": services}
+            yield {"services": services, "observer": reporting.observer}
 
     app = FastAPI(
         title=TITLE,

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from auth.errors import CredentialError, ScopeMissing, TenantNotFound
 from auth.principal import Principal
 from gateway.credentials import extract_credential
+from gateway.observability.exchange import Exchange
 from gateway.services import Services
 
 MAX_PAGE_ITEMS = 200
@@ -57,9 +58,12 @@ async def principal(
         credential = extract_credential(scope["headers"], scope["query_string"])
         if opened.settings.replicas > 1:
             await opened.keyset.confirm()
-        return await opened.prediction.authenticate(credential)
+        caller = await opened.prediction.authenticate(credential)
     except CredentialError as error:
         raise opened.attempts.judge(scope, error) from None
+    exchange: Exchange = request.state.exchange
+    exchange.principal = caller
+    return caller
 
 
 Authenticated = Annotated[Principal, Depends(principal)]

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.dataplane.request_ids import RequestIds
 from gateway.errors import GatewayError, HeadTooLarge, RequestInvalid
 from gateway.http_server import DrainableState
+from gateway.observability.observer import RequestObserver
 from gateway.problems import problem_headers, problem_of
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -92,6 +93,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         problem = problem_of(error)
         request_id = RequestIds().mint()
         body = problem.body(request_id)
+        observer: RequestObserver | None = self.app_state.get("observer")
+        if observer is not None:
+            observer.refuse_head(request_id, status=problem.status, code=problem.code)
         headers = [*problem_headers(problem, request_id, body), (b"connection", b"close")]
         lines = [b"HTTP/1.1 %d %s" % (problem.status, _REASONS[problem.status])]
         lines += [b"%s: %s" % header for header in headers]

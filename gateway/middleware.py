@@ -5,11 +5,14 @@ Plain ASGI, because each layer of FastAPI's own middleware costs more than these
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, Final
 
 from gateway.dataplane.request_ids import RequestIds
 from gateway.errors import BodyTooLarge, RouteNotFound
-from gateway.problems import send_problem
+from gateway.observability.exchange import Exchange
+from gateway.observability.observer import RequestObserver
+from gateway.problems import noted_problem, send_problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -29,9 +32,10 @@ _SECURITY_HEADERS: Final = [
 class ControlPlaneEdge:
     """Give each request an id, refuse what no route may see, and cap the body."""
 
-    def __init__(self, app: App, *, request_ids: RequestIds) -> None:
+    def __init__(self, app: App, *, request_ids: RequestIds, observer: RequestObserver) -> None:
         self._app = app
         self._request_ids = request_ids
+        self._observer = observer
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request or lifespan through the wrapped app."""
@@ -39,12 +43,20 @@ class ControlPlaneEdge:
             await self._app(scope, receive, send)
             return
         request_id = self._request_ids.take(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id
-        refusal = _refusal(scope)
-        if refusal is not None:
-            await send_problem(send, refusal, request_id)
-            return
-        await self._app(scope, _capped(receive), _with_headers(send, request_id))
+        exchange = self._observer.begin(scope, request_id, route="")
+        state = scope.setdefault("state", {})
+        state["request_id"], state["exchange"] = request_id, exchange
+        told = _told(scope, send, partial(self._observer.finish, exchange))
+        try:
+            refusal = _refusal(scope)
+            if refusal is None:
+                await self._app(scope, _capped(receive, exchange), told)
+            else:
+                problem = noted_problem(refusal, request_id)
+                exchange.code = problem.code
+                await send_problem(told, problem, request_id)
+        finally:
+            self._observer.end()
 
 
 def _refusal(scope: MutableMapping[str, Any]) -> Exception | None:
@@ -61,13 +73,15 @@ def _refusal(scope: MutableMapping[str, Any]) -> Exception | None:
     return None
 
 
-def _capped(receive: Receive) -> Receive:
+def _capped(receive: Receive, exchange: Exchange) -> Receive:
+    exchange.bytes_in = 0
     seen = 0
 
     async def receive_capped() -> Message:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
+        exchange.bytes_in = seen
         if seen > MAX_CONTROL_BODY_BYTES:
             raise BodyTooLarge(MAX_CONTROL_BODY_BYTES)
         return message
@@ -75,14 +89,20 @@ def _capped(receive: Receive) -> Receive:
     return receive_capped
 
 
-def _with_headers(send: Send, request_id: str) -> Send:
-    added = [(b"x-request-id", request_id.encode()), *_SECURITY_HEADERS]
+def _told(scope: MutableMapping[str, Any], send: Send, finish: Callable[[], None]) -> Send:
+    """Add headers to the answer, and note how the request ends before the answer leaves."""
+    exchange: Exchange = scope["state"]["exchange"]
+    added = [(b"x-request-id", exchange.request_id.encode()), *_SECURITY_HEADERS]
 
-    async def send_with_headers(message: Message) -> None:
+    async def send_and_tell(message: Message) -> None:
         if message["type"] == "http.response.start":
-            given = list(message.get("headers", []))
-            names = {name.lower() for name, _ in given}
-            message["headers"] = given + [item for item in added if item[0] not in names]
+            given = {name.lower(): value for name, value in message.get("headers", [])}
+            missing = [item for item in added if item[0] not in given]
+            message["headers"] = [*message.get("headers", []), *missing]
+            exchange.route = getattr(scope.get("route"), "path", "")
+            exchange.status = message["status"]
+            exchange.bytes_out = int(given.get(b"content-length", b"0"))
+            finish()
         await send(message)
 
-    return send_with_headers
+    return send_and_tell

@@ -85,6 +85,7 @@ def _field_error(item: dict[str, object], *, parameters: Sequence[str]) -> dict[
 
 def _respond(request: Request, problem: Problem) -> Response:
     request_id = request.state.request_id
+    request.state.exchange.code = problem.code
     body = problem.body(request_id)
     response = Response(body, status_code=problem.status)
     response.raw_headers = problem_headers(problem, request_id, body)

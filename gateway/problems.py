@@ -175,22 +175,30 @@ def log_problem(error: BaseException, problem: Problem, request_id: str) -> None
     Threat: a key that was pasted into a path comes back in the text of an error, so keys are cut
     out of it.
     """
+    extra = {"request_id": request_id}
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("request %s: %s", request_id, problem.code, exc_info=error)
+        logger.error("request %s: %s", request_id, problem.code, exc_info=error, extra=extra)
     elif problem.status > HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("request %s: %s: %s", request_id, problem.code, _redacted(str(error)))
+        text = _redacted(str(error))
+        logger.warning("request %s: %s: %s", request_id, problem.code, text, extra=extra)
     elif logger.isEnabledFor(logging.DEBUG):
-        logger.debug("request %s: %s: %s", request_id, problem.code, _redacted(repr(error)))
+        text = _redacted(repr(error))
+        logger.debug("request %s: %s: %s", request_id, problem.code, text, extra=extra)
 
 
 def _redacted(text: str) -> str:
     return _API_KEY.sub("[API key]", text)
 
 
-async def send_problem(send: Send, error: Exception, request_id: str) -> None:
-    """Answer one request outside FastAPI with the problem that an error is, and log it."""
+def noted_problem(error: Exception, request_id: str) -> Problem:
+    """Describe the error of a request outside FastAPI, and log it."""
     problem = problem_of(error)
     log_problem(error, problem, request_id)
+    return problem
+
+
+async def send_problem(send: Send, problem: Problem, request_id: str) -> None:
+    """Answer one request outside FastAPI with a problem."""
     body = problem.body(request_id)
     headers = problem_headers(problem, request_id, body)
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})

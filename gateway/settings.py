@@ -131,6 +131,19 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is written to standard error."""
 
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """How log lines look: `json` or `text`; `auto` is `text` on a terminal and `json` elsewhere."""
+
+    access_log: bool = True
+    """Write a line for each request: its id, route, status, key id, model, sizes and times; never a
+    secret, a body or a path.
+    """
+
+    metrics_listen: str = ""
+    """Address (`127.0.0.1:9464`) on which Prometheus reads `/metrics`; empty means no metrics. One
+    beyond loopback needs `TOLLGATE_ALLOW_PLAINTEXT`.
+    """
+
     @field_validator("redis_url", "database_url")
     @classmethod
     def _strip(cls, value: str) -> str:

@@ -59,6 +59,8 @@ class Batcher:
         self.runs = 0
         self.rows = 0
         self.failures = 0
+        self.on_run: Callable[[BatchRun, int], None] = _tell_nobody
+        """Told of each run and its rows."""
         self._runtime = runtime
         self._executor = executor
         self._capacity = max_batch_size if runtime.signature.is_batchable else 1
@@ -97,6 +99,11 @@ class Batcher:
             self._lanes.remove(request)
             raise
         return prediction
+
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows wait for a run."""
+        return self._lanes.rows
 
     def close(self) -> None:
         """Refuse everything that waits and everything to come; a run that is on still answers."""
@@ -194,6 +201,7 @@ class Batcher:
         rows = sum([request.rows for request in batch])
         self.runs += run.runs
         self.rows += rows
+        self.on_run(run, rows)
         self._row_seconds += _NEW_WEIGHT * (run.seconds / max(rows, 1) - self._row_seconds)
         if not run.is_splittable:
             self._capacity = 1
@@ -230,6 +238,10 @@ class Batcher:
 
     def _now(self, loop: asyncio.AbstractEventLoop) -> float:
         return loop.time() if self._given_clock is None else self._given_clock()
+
+
+def _tell_nobody(_run: BatchRun, _rows: int) -> None:
+    """Stand where nobody wants to know of a run."""
 
 
 def _fail(request: Request, error: Exception) -> None:

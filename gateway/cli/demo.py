@@ -14,6 +14,7 @@ from gateway.cli.migrate import bring_up_to_date
 from gateway.cli.serve import DataDir, Host, ModelRepository, Port, with_options
 from gateway.cli.server import run_server
 from gateway.data_folder import claimed_data_dir
+from gateway.observability.listener import metrics_board
 from gateway.services import Services
 from gateway.settings import Settings, load_settings
 from gateway.supervisor.listening import check_servable, listen, url_of
@@ -67,7 +68,8 @@ def _serve_demo(settings: Settings, *, as_json: bool) -> None:
         else:
             typer.echo(_greeting(document, path))
 
-    run_server(settings, listener, on_ready=announce)
+    with metrics_board(settings) as board:
+        run_server(settings, listener, on_ready=announce, board=board)
 
 
 def curl_line(document: DemoDocument) -> str:

@@ -8,7 +8,8 @@ import typer
 
 from gateway.cli.console import Json, show_json
 from gateway.data_folder import claimed_data_dir
-from gateway.log_lines import set_up_logging
+from gateway.observability.listener import metrics_board
+from gateway.observability.log_lines import start_log
 from gateway.settings import Settings, environment_with, load_settings
 from gateway.supervisor.listening import check_servable, listening, url_of
 from gateway.supervisor.supervisor import supervise
@@ -78,8 +79,12 @@ def serve(
     )
     settings = load_settings().model_copy(update=options)
     check_servable(settings)
-    set_up_logging(settings.log_level)
-    with listening(settings) as listener, claimed_data_dir(settings.data_dir):
+    start_log(settings)
+    with (
+        listening(settings) as listener,
+        claimed_data_dir(settings.data_dir),
+        metrics_board(settings) as board,
+    ):
         url = url_of(listener)
 
         def announce(models: Sequence[str]) -> None:
@@ -88,7 +93,13 @@ def serve(
             else:
                 typer.echo(f"Tollgate serves {', '.join(models) or 'no model'} on {url}")
 
-        supervise(settings, listener, environment=environment_with(**options), announce=announce)
+        supervise(
+            settings,
+            listener,
+            environment=environment_with(**options),
+            announce=announce,
+            board=board,
+        )
 
 
 def with_options(settings: Settings, **options: Any) -> Settings:  # noqa: ANN401 - typed by typer

@@ -1,7 +1,7 @@
 """Run the server in this process: start uvicorn on a socket, and fail in one line.
 
-uvicorn runs with uvloop and httptools, without an access log (the usage ledger is the record),
-without its `Server` header, and without belief in forwarding headers.
+uvicorn runs with uvloop and httptools, without its own access log and `Server` header,
+and without belief in forwarding headers.
 """
 
 import contextlib
@@ -19,8 +19,10 @@ from gateway.acceptor import Share, Undivided
 from gateway.app import create_app
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.http_server import GatewayServer
-from gateway.log_lines import set_up_logging
 from gateway.middleware import App, Receive, Send
+from gateway.observability.board import Board
+from gateway.observability.log_lines import start_log
+from gateway.observability.reporting import start_reporting
 from gateway.services import Services, nobody_waits
 from gateway.settings import Settings
 
@@ -38,6 +40,7 @@ def run_server(
     on_prepared: OnPrepared = nobody_waits,
     idle_seconds: float = 0.0,
     share: Share | None = None,
+    board: Board | None = None,
 ) -> None:
     """Serve until a signal says stop; then finish what was begun.
 
@@ -48,11 +51,12 @@ def run_server(
         on_prepared: called once, when nothing is missing but what another worker still holds.
         idle_seconds: how long idle connections are kept at the end.
         share: of the connections, where other workers accept them too.
+        board: where requests are counted; None where nobody reads metrics.
 
     Raises:
         StartRefused: and every other error that the start met, as it was raised.
     """
-    set_up_logging(settings.log_level)
+    reporting = start_reporting(settings, start_log(settings), board=board)
     _allow_many_connections()
     server_log = logging.getLogger("uvicorn")
 
@@ -62,7 +66,8 @@ def run_server(
         spare_the_collector()
 
     server_log.setLevel(logging.CRITICAL)  # a failed start is told once, by the command
-    app = ObservedStart(create_app(settings, on_prepared=on_prepared), on_ready=begin)
+    served = create_app(settings, on_prepared=on_prepared, reporting=reporting)
+    app = ObservedStart(served, on_ready=begin)
     server = GatewayServer(
         _config(app),
         drain_seconds=settings.drain_seconds,

@@ -13,6 +13,7 @@ from typing import Final
 from gateway.cli.failures import USER_ERRORS, one_line
 from gateway.cli.server import run_server
 from gateway.data_folder import keep_new_files_private
+from gateway.observability.board import Board
 from gateway.services import Services
 from gateway.settings import load_settings
 from gateway.supervisor.occupancy import Occupancy, Place
@@ -25,13 +26,15 @@ def main() -> None:
     """Serve on an inherited socket, and tell the supervisor how the start goes.
 
     The arguments are file descriptors: the socket, a pipe that breaks when the supervisor is gone,
-    a pipe for the reports, and the memory that says how busy the workers are; then a place there.
+    a pipe for the reports, the memory that says how busy the workers are, and the one that requests
+    are counted in (-1: none); then a place in the first.
     """
     keep_new_files_private()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    listener, lifeline, reports, occupancy, place = (int(word) for word in sys.argv[1:6])
-    for descriptor in (listener, lifeline, reports, occupancy):
-        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the system's own
+    listener, lifeline, reports, occupancy, board, place = (int(word) for word in sys.argv[1:7])
+    for descriptor in (listener, lifeline, reports, occupancy, board):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - the system's own
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True, name="lifeline").start()
 
     def report(step: str, **members: object) -> None:
@@ -50,6 +53,7 @@ def main() -> None:
             on_ready=announce,
             idle_seconds=settings.drain_seconds,
             share=Place(Occupancy(occupancy), place),
+            board=Board(board) if board >= 0 else None,
         )
     except USER_ERRORS as error:
         report(FAILED, reason=one_line(error))

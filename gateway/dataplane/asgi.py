@@ -23,7 +23,9 @@ from gateway.errors import (
     RequestInvalid,
 )
 from gateway.limits.headers import limit_headers
-from gateway.problems import send_problem
+from gateway.observability.exchange import Exchange
+from gateway.observability.observer import RequestObserver
+from gateway.problems import Problem, noted_problem, send_problem
 
 Headers = list[tuple[bytes, bytes]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -31,6 +33,8 @@ Scope = MutableMapping[str, Any]
 
 _Body = TypeVar("_Body", bytes, bytearray)
 
+_ROUTE: Final = "/v1/models/{model}:predict"
+_VERSION_ROUTE: Final = "/v1/models/{model}/versions/{version}:predict"
 _PREDICT_PATH: Final = re.compile(rb"/v1/models/([^/:]{1,512})(?:/versions/([^/:]{1,64}))?:predict")
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VERSION: Final = re.compile(r"[0-9]{1,18}")
@@ -44,35 +48,49 @@ class PredictionDoor:
         codec: Codec,
         *,
         request_ids: RequestIds,
+        observer: RequestObserver,
         max_body_bytes: int,
         timeout_seconds: float,
     ) -> None:
         self._codec = codec
         self._request_ids = request_ids
+        self._observer = observer
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every failure becomes a problem document."""
         request_id = self._request_ids.take(scope["headers"])
+        exchange = self._observer.begin(scope, request_id, route=_ROUTE)
         try:
-            answer = await self._answer(scope, receive, request_id)
+            outcome = await self._outcome(scope, receive, exchange)
+            self._observer.finish(exchange)
+            if isinstance(outcome, Problem):
+                await send_problem(send, outcome, request_id)
+                return
+            headers = _answer_headers(outcome, request_id)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": outcome.body})
+        finally:
+            self._observer.end()
+
+    async def _outcome(
+        self, scope: Scope, receive: Receive, exchange: Exchange
+    ) -> Answer | Problem:
+        """Find out what is answered, and note it."""
+        try:
+            answer = await self._answer(scope, receive, exchange)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the ASGI boundary: nothing may escape it
             judged = scope["state"]["services"].attempts.judge(scope, error)
-            await send_problem(send, judged, request_id)
-            return
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": _answer_headers(answer, request_id),
-            }
-        )
-        await send({"type": "http.response.body", "body": answer.body})
+            problem = noted_problem(judged, exchange.request_id)
+            exchange.refused(problem.status, problem.code)
+            return problem
+        exchange.answered(answer)
+        return answer
 
-    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
         headers: Headers = scope["headers"]
         path: PredictionPath = scope["state"]["services"].prediction
         credential = extract_credential(headers, scope["query_string"])
@@ -80,15 +98,27 @@ class PredictionDoor:
         revision = path.revision
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        model = path.resolve(principal, *_model_of(scope))
+        exchange.principal = principal
+        name, version = _model_of(scope)
+        if version is not None:
+            exchange.route = _VERSION_ROUTE
+        exchange.model = model = path.resolve(principal, name, version)
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         watch = Watch(receive, deadline=deadline)
         call = Call(
-            request_id, credential, principal, revision, model, self._codec, deadline, watch.close
+            exchange.request_id,
+            credential,
+            principal,
+            revision,
+            model,
+            self._codec,
+            deadline,
+            watch.close,
         )
         try:
             body = await self._read(headers, receive)
             watch.body_read()
+            exchange.bytes_in = len(body)
             return await path.predict(call, body)
         except asyncio.CancelledError:
             if watch.reason is None:

@@ -72,6 +72,8 @@ class Answer:
     policy: Policy
     grant: Grant
     prediction: Prediction
+    rows: int
+    decode_seconds: float
     admit_seconds: float
     record_seconds: float
 
@@ -151,7 +153,9 @@ class PredictionPath:
             JournalUnavailable: the bill cannot be written; refused before the model runs where
                 that is known, and never answered with 200.
         """
+        began = perf_counter()
         decoded = call.codec.decode(body, call.model.contract)
+        decoded_at = perf_counter()
         units = 0 if call.principal.is_test else decoded.rows * call.model.unit_weight
         self._journal.ensure_writable()
         started = perf_counter()
@@ -179,9 +183,9 @@ class PredictionPath:
             raise
         finally:
             self._limiter.release(grant, outcome)
-        times = (admitted - started, perf_counter() - predicted)
-        policy = grant.policy
-        return Answer(payload, units, call.model.version, policy, grant, prediction, *times)
+        times = (decoded_at - began, admitted - started, perf_counter() - predicted)
+        version, rows = call.model.version, decoded.rows
+        return Answer(payload, units, version, grant.policy, grant, prediction, rows, *times)
 
     async def _admit(self, call: Call, units: int) -> Grant:
         """Admit a call by a catalogue that no answered change is missing from.

@@ -65,6 +65,7 @@ class Slot:
                 if self._worker is not worker:
                     continue
                 failures = 0 if time.monotonic() - began > _STEADY_SECONDS else failures
+                self._launch.on_death()
                 logger.error("%s (pid %d) died: %s", self._name, worker.pid, _told(worker))
                 failures = await self._refill(failures)
 

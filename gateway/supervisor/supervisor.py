@@ -12,6 +12,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.errors import StartRefused
+from gateway.observability.board import Board
+from gateway.observability.catalogue import CATALOGUE, WORKER_CRASHES, WORKERS_WANTED
+from gateway.observability.meter import Meter
 from gateway.settings import Settings
 from gateway.supervisor.occupancy import Occupancy
 from gateway.supervisor.slot import Slot
@@ -28,6 +31,7 @@ def supervise(
     *,
     environment: Mapping[str, str],
     announce: Announce,
+    board: Board | None = None,
 ) -> None:
     """Serve with `settings.workers` processes until a signal says stop.
 
@@ -36,13 +40,21 @@ def supervise(
         listener: bound and listening.
         environment: the same settings for the workers.
         announce: called once with the names of the models, when every worker serves.
+        board: where the workers count; None where nobody reads metrics.
 
     Raises:
         StartRefused: a worker did not get ready at the start; the message is the worker's.
     """
     lifeline, held = os.pipe()
     try:
-        launch = Launch(listener, lifeline, Occupancy.create(), environment)
+        launch = Launch(
+            listener,
+            lifeline,
+            Occupancy.create(),
+            environment,
+            board=-1 if board is None else board.fileno(),
+            on_death=_death_counter(board, settings),
+        )
         asyncio.run(Supervisor(settings, launch).run(announce))
     finally:
         os.close(lifeline)
@@ -106,3 +118,16 @@ class Supervisor:
             for slot in self._slots:
                 slot.hurry()
         self._stop.set()
+
+
+def _death_counter(board: Board | None, settings: Settings) -> Callable[[], None]:
+    """Tell how many workers there should be, and return what counts those that died."""
+    if board is None:
+        return _count_nothing
+    meter = Meter(board.claim(), CATALOGUE)
+    meter.gauge(WORKERS_WANTED).set(settings.workers)
+    return meter.counter(WORKER_CRASHES).add
+
+
+def _count_nothing() -> None:
+    """Stand where nobody reads metrics."""

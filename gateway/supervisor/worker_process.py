@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -40,6 +40,12 @@ class Launch:
     environment: Mapping[str, str]
     """The settings."""
 
+    board: int
+    """The shared memory that requests are counted in; -1 where nobody reads metrics."""
+
+    on_death: Callable[[], None]
+    """Called when a worker ended without being told to."""
+
 
 class WorkerProcess:
     """A started process; `prepared` and `ready` tell how far it is.
@@ -66,19 +72,19 @@ class WorkerProcess:
         """
         reading, writing = os.pipe()
         place = launch.occupancy.claim()
-        inherited = (
+        words = (
             launch.listener.fileno(),
             launch.lifeline,
             writing,
             launch.occupancy.descriptor,
+            launch.board,
         )
-        words = (str(word) for word in (*inherited, place))
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "gateway.cli.worker", *words),
+                *(sys.executable, "-P", "-m", "gateway.cli.worker", *map(str, (*words, place))),
                 env=dict(launch.environment),
                 stdin=subprocess.DEVNULL,
-                pass_fds=inherited,
+                pass_fds=tuple(word for word in words if word >= 0),
                 process_group=0,
             )
         except OSError:

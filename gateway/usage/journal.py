@@ -54,7 +54,6 @@ class Journal:
         """
         self.path = path
         self._file = SegmentFile(path)
-        self._max_bytes = max_bytes
         self._now_us = now_us
         self._monotonic = monotonic
         self._flushes = Coalescer[_Entry, None](
@@ -68,6 +67,9 @@ class Journal:
         self._failed_size = 0
         self._probed_at = 0.0
         self._is_probing = False
+        self.max_bytes = max_bytes
+        self.on_write: Callable[[int, float], None] = _tell_nobody
+        """Told of each write: its records, and its seconds with the fsync."""
 
     @property
     def journal_id(self) -> str:
@@ -87,7 +89,7 @@ class Journal:
     @property
     def is_writable(self) -> bool:
         """Whether `ensure_writable` would pass."""
-        return self._is_open and self._failure is None and self._held_bytes < self._max_bytes
+        return self._is_open and self._failure is None and self._held_bytes < self.max_bytes
 
     async def open(self) -> None:
         """Lock and open the file, with whatever an earlier run left in it.
@@ -210,17 +212,24 @@ class Journal:
         trip: Future[Sequence[None]] = get_running_loop().create_future()
         text = b",".join([encoded for _, encoded in batch]).decode()
 
-        def land(_: None, error: Exception | None) -> None:
+        def land(seconds: float | None, error: Exception | None) -> None:
             if error is None:
                 self._failure = None
+                self.on_write(len(batch), seconds or 0.0)
                 self._held_bytes += len(text)
                 trip.set_result([None] * len(batch))
             else:
                 self._fail(f"writing: {error}", len(text))
                 trip.set_exception(JournalUnavailable(f"writing: {error}"))
 
-        self._open_thread().submit(partial(self._file.append, text, len(batch)), land)
+        self._open_thread().submit(partial(self._append, text, len(batch)), land)
         return trip
+
+    def _append(self, text: str, record_count: int) -> float:
+        """Write a segment, in the thread; return how many seconds the disk took."""
+        began = time.perf_counter()
+        self._file.append(text, record_count)
+        return time.perf_counter() - began
 
     def _fail(self, failure: str, size: int) -> None:
         self._failure = failure
@@ -238,3 +247,7 @@ class Journal:
         if self._thread is None:
             raise JournalUnavailable("the journal is not open")
         return self._thread
+
+
+def _tell_nobody(_records: int, _seconds: float) -> None:
+    """Stand where nobody wants to know of a write."""

@@ -70,6 +70,11 @@ class Shipper:
         self.conflicts = 0
         """Records that were not billed, since the ledger has others under their ids."""
 
+    @property
+    def complete_through_us(self) -> int:
+        """The moment before which the ledger has every record of this journal."""
+        return self._complete_through_us
+
     async def start(self) -> None:
         """Join the ledger, deliver what an earlier run left, and go on in the background.
 

@@ -149,7 +149,7 @@ def test_secret_is_in_no_answer(evidence: Evidence) -> None:
 
 def test_secret_is_in_no_log(evidence: Evidence) -> None:
     """Not at debug level either; the demo's printed request is the one exception."""
-    assert b"DEBUG" in evidence.log
+    assert b'"level":"debug"' in evidence.log
     assert appearances(evidence.secrets, evidence.log) == []
 
 

@@ -1,0 +1,1 @@
+"""Let an operator see what happens: one log line for each request, metrics and traces."""

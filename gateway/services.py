@@ -96,18 +96,17 @@ async def open_services(
     """
     async with contextlib.AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_records(settings))
-        engine, store = records.engine, records.store
         keyset, authenticator = _open_gate(records)
         registry, predictor = await _open_models(settings, stack)
-        bill = await _open_bill(settings, records.gate_engine, stack, on_prepared=on_prepared)
-        journal, shipper = bill
+        gate = records.gate_engine
+        journal, shipper = await _open_bill(settings, gate, stack, on_prepared=on_prepared)
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
-        await _restore_quotas(limiter, records.gate_engine)
+        await _restore_quotas(limiter, gate)
         await keyset.refresh()
         services = Services(
             settings=settings,
-            engine=engine,
-            store=store,
+            engine=records.engine,
+            store=records.store,
             keyset=keyset,
             authenticator=authenticator,
             attempts=_count_attempts(settings),
@@ -127,7 +126,7 @@ async def open_services(
                 is_replicated=settings.replicas > 1,
             ),
         )
-        await stack.enter_async_context(keep_fresh(keyset, authenticator, store))
+        await stack.enter_async_context(keep_fresh(keyset, authenticator, records.store))
         yield services
 
 

@@ -94,6 +94,10 @@ class Stack(Server):
         """End one worker with no chance to tidy up."""
         os.kill(pid, signal.SIGKILL)
 
+    def terminate(self) -> None:
+        """Tell the server to end, and wait for nothing."""
+        self._supervisor().send_signal(signal.SIGTERM)
+
     def kill_supervisor(self) -> None:
         """End the supervisor alone with no chance to tidy up, and wait until it is gone."""
         super().kill()

@@ -18,7 +18,7 @@ STANDARD_ERROR: Final = 2
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_MESSAGE: Final = 2000
 _MAX_TRACE: Final = 2800
-_LITTLE: Final = 500
+_LITTLE: Final = 300
 
 
 class LineFormat(Protocol):

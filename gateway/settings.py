@@ -71,8 +71,9 @@ class Settings(BaseModel):
     """
 
     redis_url: str = Field(default="", repr=False)
-    """URL of the Redis that counts limits, so that they outlive a restart; while it is away the
-    process counts itself. Empty means limits inside the process.
+    """URL of the Redis, or of a node of the cluster, that counts limits for all workers and tells
+    servers of revoked keys; while it is away each process grants its share. Empty means limits
+    inside the process.
     """
 
     key_pepper: SecretStr | None = None

@@ -79,8 +79,13 @@ def faulty_redis(folder: Path) -> Iterator[FaultyRedis]:
         yield FaultyRedis(server, proxy)
 
 
+async def until_so(is_so: Callable[[], bool]) -> None:
+    """Wait for something that can be observed, within a bound."""
+    async with asyncio.timeout(_LOAD_SECONDS):
+        while not is_so():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(_POLL_SECONDS)
+
+
 async def until_answered(log: ClientLog, answers: int) -> None:
     """Wait until a load has been answered so often."""
-    async with asyncio.timeout(_LOAD_SECONDS):
-        while len(log.served) + log.refused.total() < answers:  # noqa: ASYNC110 - a plain log
-            await asyncio.sleep(_POLL_SECONDS)
+    await until_so(lambda: len(log.served) + log.refused.total() >= answers)

@@ -2,13 +2,16 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 
 import pytest
 
 from tests.load import Caller, prediction_request, read_reply
 from tests.population import make_caller, make_plan, make_tenant
-from tests.serving import Server
+from tests.redis_server import running_redis
+from tests.serving import Server, free_port
+from tests.stack import Stack
 
 LANES = 8
 """Keys that are in use at the same time, each on two connections of its own."""
@@ -99,6 +102,16 @@ def test_no_acceptance_starts_after_a_revocation_was_answered(server: Server) ->
 
 
 @pytest.mark.soak
-def test_no_acceptance_starts_after_ten_thousand_revocations(server: Server) -> None:
-    """The same, ten thousand times."""
-    revoke_under_load(server, 10_000)
+@pytest.mark.parametrize("has_redis", [True, False], ids=["with Redis", "Redis stopped"])
+def test_no_acceptance_starts_after_ten_thousand_revocations(
+    tmp_path: Path, *, has_redis: bool
+) -> None:
+    """The same, ten thousand times through four workers."""
+    with running_redis(tmp_path) as redis:
+        settings = {"TOLLGATE_REDIS_URL": redis.url}
+        stack = Stack(tmp_path, port=free_port(), workers=4, settings=settings)
+        stack.start()
+        if not has_redis:
+            redis.kill()
+        revoke_under_load(stack, 10_000)
+        stack.stop()

@@ -120,7 +120,7 @@ def test_address_that_asks_too_often_gets_429(edge: Edge) -> None:
         answers = [client.get("/v1/models") for _ in range(2 * BURST)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) in range(BURST - 3, BURST)
-    assert refused[0].json()["code"] == "too_many_requests"
+    assert refused[0].json()["code"] == "address_limited"
     assert refused[0].headers["retry-after"] == "1"
     assert ask(edge.nginx, "GET", "/v1/models", source="127.0.0.24").status == 200
 
@@ -131,7 +131,7 @@ def test_address_with_too_many_requests_at_once_gets_429(edge: Edge) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS):
             stack.enter_context(waiting(edge, busy))
-        assert ask(edge.nginx, "GET", "/v1/models", source=busy).body["code"] == "too_many_requests"
+        assert ask(edge.nginx, "GET", "/v1/models", source=busy).body["code"] == "address_limited"
         assert ask(edge.nginx, "GET", "/v1/models", source=HERE).status == 200
 
 

@@ -26,9 +26,13 @@ def ledger_rows(server: Server) -> list[Row]:
     return [Row(*row) for row in found]
 
 
-def ledger_ids(server: Server) -> list[str]:
-    """Read the request ids, sorted; one that was billed twice stands there twice."""
-    return sorted(row.request_id for row in ledger_rows(server))
+def ledger_ids(server: Server, *tenant_ids: str) -> list[str]:
+    """Read the request ids of all or of some tenants, sorted; one billed twice stands twice."""
+    return sorted(
+        row.request_id
+        for row in ledger_rows(server)
+        if not tenant_ids or row.tenant_id in tenant_ids
+    )
 
 
 def delivered_ids(server: Server) -> list[str]:

@@ -15,6 +15,7 @@ from tests.stack import Stack, running_stack
 
 CONNECTIONS = 16
 MORE_THAN_CAN_BE_SERVED = 10_000_000
+PEAK_REQUESTS = 10_000
 
 
 @pytest.fixture
@@ -33,9 +34,11 @@ def alone(tmp_path: Path) -> Iterator[Stack]:
     stack.stop()
 
 
-async def roll_under_load(stack: Stack, callers: list[Caller], *, times: int) -> ClientLog:
+async def roll_under_load(
+    stack: Stack, callers: list[Caller], *, times: int, per_second: float | None = None
+) -> ClientLog:
     """Change all workers `times` times under load; return what the clients saw."""
-    log, pace = ClientLog(), Pace(MORE_THAN_CAN_BE_SERVED)
+    log, pace = ClientLog(), Pace(MORE_THAN_CAN_BE_SERVED, per_second=per_second)
     example = stack.demo["example"]
     load = asyncio.create_task(
         run_load(stack.address, callers, example, connections=CONNECTIONS, pace=pace, log=log)
@@ -47,16 +50,32 @@ async def roll_under_load(stack: Stack, callers: list[Caller], *, times: int) ->
     return log
 
 
-def check_rolls(stack: Stack, *, times: int) -> None:
+async def peak_of(stack: Stack, callers: list[Caller]) -> float:
+    """Return how many requests are answered in a second, at most."""
+    loop = asyncio.get_running_loop()
+    began, example = loop.time(), stack.demo["example"]
+    await run_load(stack.address, callers, example, requests=PEAK_REQUESTS, connections=CONNECTIONS)
+    return PEAK_REQUESTS / (loop.time() - began)
+
+
+def check_rolls(stack: Stack, *, times: int, per_second: float | None = None) -> None:
     """Change all workers under load, and compare what clients saw with the bill."""
     before = set(stack.worker_pids())
-    log = asyncio.run(roll_under_load(stack, populate(stack, tenants=2, keys_each=2), times=times))
+    callers = populate(stack, tenants=2, keys_each=2)
+    log = asyncio.run(roll_under_load(stack, callers, times=times, per_second=per_second))
     assert log.failures == {}
     assert not before & set(stack.worker_pids())
     assert stack.stop() == 0
     assert len(log.served) > CONNECTIONS
-    assert ledger_ids(stack) == log.served_ids
+    billed = ledger_ids(stack, *{caller.tenant_id for caller in callers})
+    assert billed == log.served_ids
     assert "Traceback" not in stack.log()
+
+
+def roll_at_seventy_percent(stack: Stack) -> None:
+    """Find the peak, then change all workers a hundred times at a load below it."""
+    peak = asyncio.run(peak_of(stack, populate(stack, tenants=1, keys_each=4)))
+    check_rolls(stack, times=100, per_second=0.7 * peak)
 
 
 def test_no_request_fails_while_workers_are_changed(shared: Stack) -> None:
@@ -67,3 +86,15 @@ def test_no_request_fails_while_workers_are_changed(shared: Stack) -> None:
 def test_no_request_fails_while_the_only_worker_is_changed(alone: Stack) -> None:
     """Callers wait in the backlog until the new worker may count limits."""
     check_rolls(alone, times=2)
+
+
+@pytest.mark.soak
+def test_no_request_fails_in_a_hundred_rolling_restarts(shared: Stack) -> None:
+    """At 70 % of the peak, over the unix socket."""
+    roll_at_seventy_percent(shared)
+
+
+@pytest.mark.soak
+def test_no_request_fails_in_a_hundred_changes_of_the_only_worker(alone: Stack) -> None:
+    """The same over TCP, with limits in the worker."""
+    roll_at_seventy_percent(alone)

@@ -186,3 +186,29 @@ async def test_lost_connection_leaves_no_timer(connection: Connection) -> None:
     await connection.send(b"POST")
     connection.protocol.connection_lost(None)
     assert all(handle.cancelled() for _, _, handle in connection.loop.timers)
+
+
+@pytest.mark.parametrize("hosts", [b"", b"host: a\r\nhost: b\r\n"])
+async def test_request_without_a_single_host_is_refused(
+    connection: Connection, hosts: bytes
+) -> None:
+    """RFC 9112 section 3.2; a proxy and the server could read two hosts in two ways."""
+    status, _ = problem_of(await connection.send(b"GET / HTTP/1.1\r\n" + hosts + b"\r\n"))
+    assert status == b"HTTP/1.1 400 Bad Request"
+    assert connection.seen == []
+    assert connection.transport.is_closed
+
+
+async def test_http_1_0_needs_no_host(connection: Connection) -> None:
+    """It is older than the header."""
+    assert b" 204 " in await connection.send(b"GET / HTTP/1.0\r\n\r\n")
+
+
+async def test_request_on_a_draining_server_is_served_as_the_last(connection: Connection) -> None:
+    """The answer says that the connection ends, and then it does."""
+    assert b"connection: close" not in await connection.send(HEAD + b"content-length: 0\r\n\r\n")
+    connection.protocol.server_state.is_draining = True
+    written = await connection.send(HEAD + b"content-length: 0\r\n\r\n")
+    assert written.count(b" 204 ") == 2
+    assert written.count(b"connection: close") == 1
+    assert connection.transport.is_closed

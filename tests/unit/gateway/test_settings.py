@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import SettingInvalid
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings, environment_with, load_settings
 
 
 def test_defaults_serve_the_demo_on_loopback() -> None:
@@ -89,3 +89,17 @@ def test_proxy_is_trusted_on_a_unix_socket_alone() -> None:
     """Anybody on the machine reaches a port, and could claim any address."""
     assert not Settings().trusts_proxy
     assert Settings(unix_socket=Path("/run/tollgate/http.sock")).trusts_proxy
+
+
+def test_child_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options go before the environment and before files; what is no setting is not told twice."""
+    monkeypatch.setenv("TOLLGATE_KEY_PEPPER_FILE", "/run/secrets/pepper")
+    monkeypatch.setenv("TOLLGATE_REDIS_URL_FILE", "/run/secrets/redis")
+    monkeypatch.setenv("TOLLGATE_PROT", "1")
+    environment = environment_with(redis_url="redis://localhost", workers=4)
+    given = {name: value for name, value in environment.items() if name.startswith("TOLLGATE_")}
+    assert given == {
+        "TOLLGATE_KEY_PEPPER_FILE": "/run/secrets/pepper",
+        "TOLLGATE_REDIS_URL": "redis://localhost",
+        "TOLLGATE_WORKERS": "4",
+    }

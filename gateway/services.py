@@ -101,8 +101,7 @@ async def open_services(
         gate = records.gate_engine
         journal, shipper = await _open_bill(settings, gate, stack, on_prepared=on_prepared)
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
-        await _restore_quotas(limiter, gate)
-        await keyset.refresh()
+        await _read_in(keyset, limiter, gate)
         services = Services(
             settings=settings,
             engine=records.engine,
@@ -238,8 +237,9 @@ def _share_of(settings: Settings, journal: Journal) -> Share:
     return Share(settings.workers * settings.replicas, number if is_numbered else None)
 
 
-async def _restore_quotas(limiter: Limiter, engine: AsyncEngine) -> None:
-    """Count what each tenant has used this month, so that a restart gives nothing back."""
+async def _read_in(keyset: Keyset, limiter: Limiter, engine: AsyncEngine) -> None:
+    """Read the keys, and what each tenant has used this month: a restart gives nothing back."""
+    await keyset.refresh()
     period = period_of(wall_clock_us())
     for tenant_id, units in (await month_units(engine, period)).items():
         limiter.load_quota(tenant_id, period, units)

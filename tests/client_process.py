@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Self
 
@@ -113,7 +113,7 @@ def main() -> None:
     log = Attempts()
     port, example = order.pop("port"), order.pop("example")
     asyncio.run(attempt_all(port, callers, example, log=log, **order))
-    json.dump(asdict(log), sys.stdout)
+    json.dump(vars(log), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ async def load_through(stack: Stack, faulty: FaultyRedis, fault: Fault | None) -
 
 @pytest.mark.parametrize("fault", WITH_SOFTWARE, ids=lambda fault: fault.name)
 def test_faults_of_redis_cost_no_answer_and_no_bill(
-    stack: Stack, faulty: FaultyRedis, capsys: pytest.CaptureFixture[str], fault: Fault
+    *, stack: Stack, faulty: FaultyRedis, capsys: pytest.CaptureFixture[str], fault: Fault
 ) -> None:
     """Ten times each: only 200, and the ledger is the clients' log."""
     quiet = asyncio.run(load_through(stack, faulty, None))

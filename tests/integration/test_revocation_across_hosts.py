@@ -129,7 +129,7 @@ async def test_change_is_read_once_and_by_revision(here: Host, there: Host, know
 
 
 async def test_flushed_redis_revives_no_key(
-    here: Host, there: Host, known: Known, redis_server: RedisServer
+    *, here: Host, there: Host, known: Known, redis_server: RedisServer
 ) -> None:
     """A Redis that knows no revision vouches for nobody."""
     await here.store.revoke_key(known.tenant_id, known.key_id)
@@ -151,7 +151,7 @@ async def test_flushed_redis_is_told_the_revision_anew(
 
 
 async def test_restarted_redis_vouches_for_nobody_before_sql_is_read(
-    here: Host, there: Host, known: Known, redis_server: RedisServer
+    *, here: Host, there: Host, known: Known, redis_server: RedisServer
 ) -> None:
     """What a restarted Redis remembers may be older than a revocation that it was told of."""
     stale = int(redis_server.ask("HGET", known.units_key, "revision"))
@@ -174,6 +174,7 @@ async def test_restored_records_win_over_redis(
 
 
 async def test_without_redis_the_answer_waits_for_the_other_host(
+    *,
     here: Host,
     known: Known,
     redis_server: RedisServer,
@@ -189,7 +190,7 @@ async def test_without_redis_the_answer_waits_for_the_other_host(
 
 
 async def test_without_redis_every_acceptance_asks_sql(
-    here: Host, there: Host, known: Known, redis_server: RedisServer
+    *, here: Host, there: Host, known: Known, redis_server: RedisServer
 ) -> None:
     """A key revoked while Redis is away is refused with the next request."""
     redis_server.kill()

@@ -5,15 +5,19 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.edge import ask, open_client
+from tests.edge import ask, open_client, send_tls
 from tests.fronted import Front, running_front
+from tests.integration.test_hostile_http import REFUSED, Sender
 from tests.load import Caller
 from tests.population import populate
 from tests.serving import Answer
+from tests.wire import statuses
 
 MAX_BODY_BYTES = 4096
 ATTEMPTS = 5
 PREDICT = "/v1/models/housing:predict"
+MENDED = {"bare line feeds", "HTTP/0.9"}
+"""What Nginx takes, as RFC 9112 lets it (section 2.2), and passes on as a decent request."""
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +170,7 @@ def test_second_credential_is_refused(front: Front, caller: Caller) -> None:
 def test_guesses_are_counted_by_the_real_address(front: Front) -> None:
     """A client that names another address with each guess is stopped, and nobody else is."""
     guess = "Authorization: Bearer tg_live_wrong"
-    statuses = [
+    answered = [
         ask(
             front.nginx,
             "GET",
@@ -177,5 +181,21 @@ def test_guesses_are_counted_by_the_real_address(front: Front) -> None:
         ).status
         for n in range(ATTEMPTS + 2)
     ]
-    assert (statuses[0], statuses[-1]) == (401, 429)
+    assert (answered[0], answered[-1]) == (401, 429)
     assert ask(front.nginx, "GET", "/v1/models", guess, source="127.0.0.32").status == 401
+
+
+@pytest.fixture(scope="module")
+def sender(front: Front) -> Sender:
+    """Make somebody who sends strange bytes."""
+    return Sender(front.stack)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - MENDED))
+def test_indecent_request_is_refused_once(front: Front, sender: Sender, name: str) -> None:
+    """By Nginx or by the gateway: one answer, no bill, and nothing left on the way between."""
+    before = sender.rows_billed()
+    request = REFUSED[name](sender).replace(b"Host: x", b"Host: localhost")
+    [status] = statuses(send_tls(front.nginx, request))
+    assert status in range(400, 500) or status == 501
+    assert sender.rows_billed() == before

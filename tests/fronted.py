@@ -1,6 +1,7 @@
 """The product as it is sold: workers of the gateway on a unix socket, and Nginx before them."""
 
 import contextlib
+import datetime as dt
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,12 +29,21 @@ class Front:
     stack: Stack
 
     def billed(self, tenant_id: str) -> list[str]:
-        """List the ids of the requests that a tenant is billed for, all delivered before."""
-        path = f"/v1/usage?tenant_id={tenant_id}"
-        assert self.stack.call("GET", path, key=self.stack.demo["billing_key"]).status == 200
+        """List the ids of the requests that a tenant is billed for until now.
+
+        A report delivers the journal of the worker that answers; the others follow by themselves.
+        """
+        now = dt.datetime.now(dt.UTC)
+        self.stack.wait_until(lambda: self._complete_through(tenant_id) >= now, "a complete bill")
         with sqlite3.connect(self.stack.data_dir / "tollgate.db") as database:
             query = "SELECT request_id FROM usage_records WHERE tenant_id = ?"
             return [str(row[0]) for row in database.execute(query, (tenant_id,))]
+
+    def _complete_through(self, tenant_id: str) -> dt.datetime:
+        path = f"/v1/usage?tenant_id={tenant_id}"
+        answer = self.stack.call("GET", path, key=self.stack.demo["billing_key"])
+        assert answer.status == 200
+        return dt.datetime.fromisoformat(answer.body["complete_through"])
 
 
 @contextlib.contextmanager

@@ -59,8 +59,11 @@ class Host:
 
 
 @contextlib.asynccontextmanager
-async def running_host(folder: Path, *, database_url: str, redis_url: str) -> AsyncIterator[Host]:
-    """Run a host of two for the length of a block."""
+async def running_host(
+    folder: Path, *, database_url: str, redis_url: str, replicas: int = 2
+) -> AsyncIterator[Host]:
+    """Run a host for the length of a block, one of two unless told otherwise."""
+    is_replicated = replicas > 1
     settled: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -72,7 +75,7 @@ async def running_host(folder: Path, *, database_url: str, redis_url: str) -> As
         generation = Generation(folder / "generation")
         stack.callback(generation.close)
         nodes = RedisNodes(redis_url, SCRIPT, prefix=PREFIX, when_away=WHEN_AWAY, times=TIMES)
-        board = RevisionBoard(nodes, prefix=PREFIX, settle_seconds=2.0, sleep=sleep)
+        board = RevisionBoard(nodes, prefix=PREFIX, settle_seconds=2.0 * is_replicated, sleep=sleep)
         stack.push_async_callback(board.close)
         store = Store(
             engine,
@@ -83,7 +86,7 @@ async def running_host(folder: Path, *, database_url: str, redis_url: str) -> As
         )
         keyset = Keyset(engine, generation=generation)
         limiter = build_limiter(
-            redis_url, prefix=PREFIX, budget_seconds=PATIENT_SECONDS, must_confirm=True
+            redis_url, prefix=PREFIX, budget_seconds=PATIENT_SECONDS, must_confirm=is_replicated
         )
         await limiter.open()
         stack.push_async_callback(limiter.close)
@@ -95,6 +98,6 @@ async def running_host(folder: Path, *, database_url: str, redis_url: str) -> As
             limiter=limiter,
             journal=cast("Journal", FakeJournal()),
             loop_time=lambda: 0.0,
-            is_replicated=True,
+            is_replicated=is_replicated,
         )
         yield Host(engine, store, keyset, limiter, path, settled)

@@ -37,6 +37,7 @@ SCRIPT = Path(__file__).with_name("gcra.lua").read_bytes()
 PREFIX = "tollgate"
 WHEN_AWAY = "limits go on without Redis, each worker with its share"
 _SECOND_US = 1_000_000
+_NONE = 0  # the revision of a tenant of which Redis knows none
 
 
 @dataclass(slots=True, eq=False)
@@ -55,8 +56,9 @@ class RedisLimiter:
     are never exceeded while Redis lives. Around its loss one process carries over what it knows in
     both directions; of several, each grants its share. A lost release expires with its lease.
 
-    Threat: a Redis that comes back may have lost a revocation that it was told of. Until the
-    catalogue has been read once more, nobody is admitted by what is in memory.
+    Threat: a Redis that comes back, or is empty, may have lost a revocation that it was told of.
+    Where nothing else tells of one, nobody is admitted by what is in memory until the catalogue has
+    been read once more.
     """
 
     def __init__(
@@ -79,8 +81,8 @@ class RedisLimiter:
             monotonic_ns: clock of what the process remembers (`time.monotonic_ns`).
             lease_seconds: a request still in flight after this is taken for lost.
             share: what this process grants alone; None: everything.
-            must_confirm: whether the catalogue is changed where this process is not told but by
-                Redis, so that it must be read before each decision without Redis.
+            must_confirm: whether the catalogue is changed where only Redis tells this process, so
+                that it must be read before each decision that Redis cannot vouch for.
             prefix: what every key in Redis begins with.
             clocks: a rate and a wall clock in microseconds in place of Redis' own, for tests.
         """
@@ -90,6 +92,7 @@ class RedisLimiter:
         self._lease_us = int(lease_seconds * _SECOND_US)
         self._share = share or Share()
         self._must_confirm = must_confirm
+        self._seen_at_first = NOT_COMPARED if must_confirm else _NONE
         self._known = KnownCallers(prefix, monotonic_ns=monotonic_ns)
         self._clocks = clocks
         self._trips: dict[RedisLink, RedisTrips] = {}
@@ -165,7 +168,7 @@ class RedisLimiter:
                 units=units,
                 billed=billed,
                 revision=NOT_COMPARED if revision is None else revision,
-                seen=NOT_COMPARED if after is None else after.newest,
+                seen=self._seen_at_first if after is None else after.newest,
             )
             if isinstance(verdict, LimitError):
                 raise verdict
@@ -224,7 +227,8 @@ class RedisLimiter:
             )
         trips.epoch += 1
         self._epoch += 1
-        self._least_revision = math.inf
+        if self._must_confirm:
+            self._least_revision = math.inf
         self._hold_leases(link)
         self._send_unsent()
 

@@ -229,3 +229,40 @@ async def test_without_sql_redis_vouches(there: Host, known: Known) -> None:
     async with there.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE catalog_revision RENAME TO away")
     await there.predict(known.api_key)
+
+
+@pytest.fixture
+async def alone(
+    tmp_path: Path, database_url: str, redis_server: RedisServer
+) -> AsyncIterator[Host]:
+    """Run a host that no other shares the catalogue with."""
+    (folder := tmp_path / "alone").mkdir()
+    url = redis_server.url
+    async with running_host(folder, database_url=database_url, redis_url=url, replicas=1) as host:
+        yield host
+
+
+async def test_server_alone_needs_neither_redis_nor_sql_to_go_on(
+    alone: Host, redis_server: RedisServer
+) -> None:
+    """Its data folder tells it of every change; an empty Redis while SQL is away refuses nobody."""
+    tenant = await alone.store.create_tenant(name="Acme", plan_id=None, models=["*"])
+    issued = await alone.store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    await alone.predict(issued.api_key)
+    async with alone.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE catalog_revision RENAME TO away")
+    redis_server.ask("FLUSHALL")
+    await alone.predict(issued.api_key)
+    redis_server.kill()
+    redis_server.start()
+    for _ in range(2):
+        await alone.predict(issued.api_key)
+        await until_shared(alone.limiter)
+
+
+async def test_server_alone_answers_changes_at_once(alone: Host, redis_server: RedisServer) -> None:
+    """There is nobody to wait for, with Redis or without."""
+    redis_server.kill()
+    tenant = await alone.store.create_tenant(name="Acme", plan_id=None, models=["*"])
+    await alone.store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    assert alone.settled == []

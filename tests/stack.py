@@ -119,10 +119,14 @@ class Stack(Server):
     def roll(self) -> None:
         """Restart the workers one by one, and wait until all of them are new."""
         news = self.news()
-        self._supervisor().send_signal(signal.SIGHUP)
+        self.reload()
         self.wait_until(lambda: news.tell(_ROLLED) or news.tell(_STAYED), "the restart is over")
         if news.tell(_STAYED):
             raise AssertionError(f"the rolling restart stopped:\n{self.log()}")
+
+    def reload(self) -> None:
+        """Ask for a rolling restart, and wait for nothing."""
+        self._supervisor().send_signal(signal.SIGHUP)
 
     def news(self) -> "News":
         """Follow what is logged from now on."""

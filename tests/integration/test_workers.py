@@ -1,12 +1,16 @@
 """A server of several workers: one socket, one announcement, one end."""
 
+import http.client
+import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.test_revocation_under_load import revoke_under_load
 from tests.redis_server import running_redis
+from tests.serving import free_port
 from tests.stack import Stack, running_stack
 
 
@@ -65,3 +69,51 @@ def test_second_server_in_the_folder_is_refused(stack: Stack) -> None:
     second.begin()
     assert second.process is not None
     assert second.process.wait(60) == 1
+
+
+def test_new_worker_that_cannot_start_leaves_the_old_ones(stack: Stack) -> None:
+    """A mistake in the settings is told, and costs nobody an answer."""
+    before = stack.worker_pids()
+    news = stack.news()
+    (stack.data_dir / "key_pepper").rename(stack.data_dir / "key_pepper.away")
+    stack.reload()
+    stack.wait_until(lambda: news.tell("rolling restart stops"), "the restart is given up")
+    assert news.tell("TOLLGATE_KEY_PEPPER")
+    assert stack.call("GET", "/healthz/ready").status == 200
+    assert stack.worker_pids() == before
+
+
+def is_last(connection: http.client.HTTPConnection) -> bool:
+    """Ask whether the server is ready, on a kept connection; say whether it will be closed."""
+    connection.request("GET", "/healthz/ready")
+    with connection.getresponse() as response:
+        document = json.loads(response.read())
+        is_closed = response.getheader("connection") == "close"
+    assert response.status == (503 if is_closed else 200)
+    assert document["reasons"] == (["this worker is ending"] if is_closed else [])
+    return is_closed
+
+
+def test_kept_connection_is_served_while_its_worker_drains(stack: Stack) -> None:
+    """A request that a proxy sends at that moment is not lost; its answer is the last one."""
+    connection = stack.connect()
+    assert not is_last(connection)
+    stack.reload()
+    stack.wait_until(lambda: is_last(connection), "the worker of this connection drains")
+    connection.close()
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Iterator[Stack]:
+    """Four workers on a port, with a Redis of their own."""
+    with running_redis(tmp_path) as redis:
+        settings = {"TOLLGATE_REDIS_URL": redis.url}
+        running = Stack(tmp_path, port=free_port(), workers=4, settings=settings)
+        running.start()
+        yield running
+        running.stop()
+
+
+def test_no_acceptance_starts_after_a_revocation_on_any_worker(four: Stack) -> None:
+    """They learn of it by the counter that they share."""
+    revoke_under_load(four, 40)

@@ -105,6 +105,21 @@ class Batcher:
         """How many rows wait for a run."""
         return self._lanes.rows
 
+    def check_room(self, *, rows: int, lane: str) -> None:
+        """Refuse what `predict` would refuse now, before anybody spends more on it.
+
+        Raises:
+            TooManyRows: more rows than the queue can ever hold.
+            QueueFull: no room now.
+        """
+        limit = self._max_queue_rows
+        if self._lanes.rows + rows <= limit:
+            return
+        if rows > limit:
+            raise TooManyRows(limit)
+        if not self._lanes.may_make_room(rows, lane, limit):
+            raise QueueFull(self._seconds_until_room())
+
     def close(self) -> None:
         """Refuse everything that waits and everything to come; a run that is on still answers."""
         self._is_closed = True

@@ -93,9 +93,7 @@ class Lanes:
         Threat: without it, one tenant's flood fills the queue and every other is refused.
         Returns None where `lane` itself has its share of `limit` rows already.
         """
-        own = self._lanes.get(lane)
-        lanes = len(self._lanes) + (own is None)
-        if (own.rows if own else 0) + rows > limit // lanes:
+        if not self.may_make_room(rows, lane, limit):
             return None
         evicted: list[Request] = []
         while self.rows + rows > limit:
@@ -104,6 +102,12 @@ class Lanes:
             self.remove(request)
             evicted.append(request)
         return evicted
+
+    def may_make_room(self, rows: int, lane: str, limit: int) -> bool:
+        """Say whether a lane would still have no more than its share of `limit` rows."""
+        own = self._lanes.get(lane)
+        lanes = len(self._lanes) + (own is None)
+        return (own.rows if own else 0) + rows <= limit // lanes
 
     def _take_round(self, batch: list[Request], room: int, capacity: int) -> int:
         """Give each lane its share of the capacity once; returns the rows taken."""

@@ -39,6 +39,10 @@ class Predictor:
         batcher = self._batchers[model_version]
         return batcher.predict(tensors, rows=rows, lane=lane, deadline=deadline)
 
+    def check_room(self, model_version: ModelVersion, *, rows: int, lane: str) -> None:
+        """Refuse what the queue has no room for now; raises as `Batcher.check_room`."""
+        self._batchers[model_version].check_room(rows=rows, lane=lane)
+
     def batcher_of(self, model_version: ModelVersion) -> Batcher:
         """Find the batcher, which counts runs, rows and failures."""
         return self._batchers[model_version]

@@ -158,6 +158,7 @@ class PredictionPath:
         decoded_at = perf_counter()
         units = 0 if call.principal.is_test else decoded.rows * call.model.unit_weight
         self._journal.ensure_writable()
+        self._predictor.check_room(call.model, rows=decoded.rows, lane=call.principal.tenant_id)
         started = perf_counter()
         grant = await self._admit(call, units)
         admitted = perf_counter()

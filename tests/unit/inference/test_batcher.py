@@ -262,6 +262,21 @@ async def test_queue_is_bounded_in_rows(batcher: Batcher) -> None:
     assert refused.value.retry_after_seconds >= 1
 
 
+async def test_room_can_be_asked_for_beforehand(batcher: Batcher) -> None:
+    """The answer is that of a request, with nothing queued and nobody displaced."""
+    batcher.check_room(rows=16, lane="a")
+    with pytest.raises(TooManyRows):
+        batcher.check_room(rows=17, lane="a")
+    ask(batcher, 0)
+    await turn()
+    waiting = [ask(batcher, value) for value in range(16)]
+    await turn()
+    with pytest.raises(QueueFull):
+        batcher.check_room(rows=1, lane="a")
+    batcher.check_room(rows=8, lane="b")
+    assert not any(task.done() for task in waiting)
+
+
 async def test_request_larger_than_the_queue_is_refused(batcher: Batcher) -> None:
     """Rows that could never wait are a fault of the request, not of the moment."""
     with pytest.raises(TooManyRows) as refused:

@@ -102,6 +102,12 @@ class FakePredictor:
     failure: Exception | None = None
     runs: int = 0
     scale: float = 2.0
+    is_full: bool = False
+
+    def check_room(self, _model: object, **_: object) -> None:
+        """Refuse as told."""
+        if self.is_full:
+            raise QueueFull(1)
 
     async def predict(self, _model: object, tensors: Tensors, **_: object) -> Prediction:
         """Run."""
@@ -232,6 +238,14 @@ async def test_full_queue_consumes_nothing() -> None:
     with pytest.raises(QueueFull):
         await bench.predict()
     assert bench.limiter.released == [Outcome.REFUSED]
+
+
+async def test_queue_that_is_full_refuses_before_the_limiter_is_asked() -> None:
+    """Under a flood a refusal costs no call to Redis, and the caller nothing."""
+    bench = Bench(predictor=FakePredictor(is_full=True))
+    with pytest.raises(QueueFull):
+        await bench.predict()
+    assert (bench.predictor.runs, bench.limiter.admitted) == (0, [])
 
 
 async def test_journal_without_room_refuses_before_the_model_runs() -> None:

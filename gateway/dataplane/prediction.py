@@ -53,8 +53,8 @@ class Call:
     request_id: str
     credential: str
     principal: Principal
-    revision: int
-    """The revision of the catalogue by which the principal was let in."""
+    revision: int | None
+    """The revision of the catalogue by which the principal was let in; None: not to be compared."""
 
     model: ModelVersion
     codec: Codec
@@ -127,9 +127,13 @@ class PredictionPath:
         return self._authenticator.authenticate(credential)
 
     @property
-    def revision(self) -> int:
-        """The revision of the catalogue that `authenticate` answers by now."""
-        return self._keyset.revision
+    def revision(self) -> int | None:
+        """The revision of the catalogue that `authenticate` answers by now.
+
+        None where one data folder holds every writer: its counter tells of each change, so Redis
+        has nothing to add, and one that comes back while SQL is away stops nobody.
+        """
+        return self._keyset.revision if self._is_replicated else None
 
     def resolve(self, principal: Principal, name: str, version: str | None) -> ModelVersion:
         """Find the model version that the caller may use.
@@ -213,7 +217,7 @@ class PredictionPath:
     async def _check_again(self, call: Call) -> None:
         await self._keyset.confirm()
         call.principal = self._authenticator.authenticate(call.credential)
-        call.revision = self._keyset.revision
+        call.revision = self.revision
         _check_grants(call.principal, call.model.name, call.model.version)
 
     def _usage(

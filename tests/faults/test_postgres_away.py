@@ -14,7 +14,7 @@ from tests.ledgers import Row
 from tests.load import Caller, ClientLog, run_load
 from tests.population import populate
 from tests.postgres_server import PASSWORD, PostgresServer, name_of
-from tests.redis_server import running_redis
+from tests.redis_server import RedisServer, running_redis
 from tests.serving import Answer, Server, free_port
 from tests.stack import Stack
 
@@ -38,18 +38,24 @@ def server(own_postgres: PostgresServer, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def stack(own_postgres: PostgresServer, tmp_path: Path) -> Iterator[Stack]:
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """Run the Redis that two workers need."""
+    with running_redis(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(own_postgres: PostgresServer, redis: RedisServer, tmp_path: Path) -> Iterator[Stack]:
     """Run two workers over a Redis and a PostgreSQL, as production does."""
     (tmp_path / "data").mkdir()
-    with running_redis(tmp_path) as redis:
-        urls = {
-            "TOLLGATE_DATABASE_URL": own_postgres.create_database(),
-            "TOLLGATE_REDIS_URL": redis.url,
-        }
-        running = Stack(tmp_path / "data", port=free_port(), settings=SETTINGS | urls)
-        running.start()
-        yield running
-        running.stop()
+    urls = {
+        "TOLLGATE_DATABASE_URL": own_postgres.create_database(),
+        "TOLLGATE_REDIS_URL": redis.url,
+    }
+    running = Stack(tmp_path / "data", port=free_port(), settings=SETTINGS | urls)
+    running.start()
+    yield running
+    running.stop()
 
 
 def ledger(server: Server, postgres: PostgresServer) -> list[Row]:
@@ -208,6 +214,29 @@ def test_long_outage_is_survived_by_two_workers(
 ) -> None:
     """The same for half a minute."""
     survive_with_two_workers(kind, stack, own_postgres, away_seconds=SOAK_AWAY_SECONDS)
+
+
+def test_redis_that_comes_back_while_postgresql_is_away_stops_nobody(
+    stack: Stack, own_postgres: PostgresServer, redis: RedisServer
+) -> None:
+    """Workers of one data folder know of every change by its counter."""
+    [caller] = populate(stack, tenants=1, keys_each=1)
+    log, example = ClientLog(), stack.demo["example"]
+
+    def load() -> None:
+        asyncio.run(run_load(stack.port, [caller], example, requests=200, connections=8, log=log))
+
+    load()
+    returns = stack.log().count("Redis answers again")
+    with killed(own_postgres):
+        redis.kill()
+        load()
+        redis.start()
+        stack.wait_until(
+            lambda: stack.log().count("Redis answers again") >= returns + 2, "Redis is back"
+        )
+        load()
+    assert (len(log.served), dict(log.refused)) == (600, {})
 
 
 def test_worker_that_dies_while_postgresql_is_away_comes_back(

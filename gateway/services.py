@@ -22,6 +22,7 @@ from gateway.limits.limiter import Limiter
 from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.redis_address import RedisUrlInvalid
 from gateway.limits.redis_limiter import PREFIX, SCRIPT, WHEN_AWAY, RedisLimiter
+from gateway.limits.redis_link import GRACE_SECONDS, LinkTimes
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
 from gateway.records import Records, open_records
@@ -210,7 +211,13 @@ async def _open_limiter(
     if not settings.redis_url:
         return local
     try:
-        nodes = RedisNodes(settings.redis_url, SCRIPT, prefix=PREFIX, when_away=WHEN_AWAY)
+        nodes = RedisNodes(
+            settings.redis_url,
+            SCRIPT,
+            prefix=PREFIX,
+            when_away=WHEN_AWAY,
+            times=LinkTimes(budget_seconds=settings.redis_timeout_seconds - GRACE_SECONDS),
+        )
     except RedisUrlInvalid as error:
         raise SettingInvalid(f"TOLLGATE_REDIS_URL: {error}") from None
     limiter = RedisLimiter(

@@ -76,6 +76,11 @@ class Settings(BaseModel):
     inside the process.
     """
 
+    redis_timeout_seconds: float = Field(default=0.02, ge=0.01, le=5)
+    """How long a request waits for Redis before its worker decides alone. Longer keeps limits exact
+    where Redis shares its processors with others; a Redis that hangs delays requests by it once.
+    """
+
     key_pepper: SecretStr | None = None
     """HMAC key over API keys, at least 32 bytes. Unset: `key_pepper` in the data folder, made at
     the first start.

@@ -5,11 +5,12 @@
 -- ARGV[1]  Redis' clock after which nobody waits for the answer (microseconds; 0: never).
 -- ARGV[2]  a rate clock and ARGV[3] a wall clock in microseconds in place of Redis' own ('': none).
 -- ARGV[4]  how long a lease lasts, in microseconds.
--- then one string for each operation, fifteen big-endian doubles and a lease (or 16 zero bytes):
---   1 interval capacity units limit cap known_ahead owed_ahead held since period used owed revision
---     seen: admit (units -1: not billed; limit and cap -1: none; revision -1: not compared)
---   0 interval slot meter_since units period units_since, eight zeros: release
---   2 remaining, thirteen zeros: hold a lease that was granted before
+-- then one string for each operation, sixteen big-endian doubles and a lease (or 16 zero bytes):
+--   1 interval capacity units limit cap known_ahead told_ahead owed_ahead held since period used owed
+--     revision seen: admit (units -1: not billed; limit and cap -1: none; revision -1: not compared;
+--     the meter is known_ahead if it is gone, told_ahead at least, and owed_ahead more)
+--   0 interval slot meter_since units period units_since, nine zeros: release
+--   2 remaining, fourteen zeros: hold a lease that was granted before
 --
 -- meter    string of three doubles: when the key is idle again, all time given back, when it began.
 -- units    hash: period -> used, 'base:' period -> the part that was told by workers after a loss,
@@ -25,7 +26,7 @@
 
 local SECOND = 1000000
 local DAY = 86400 * SECOND
-local FORMAT = '>dddddddddddddddc16'
+local FORMAT = '>ddddddddddddddddc16'
 local NO_LEASE = string.rep('\0', 16)
 local SLACK_MS = 60000
 local KEPT_MS = 100 * 86400 * 1000
@@ -174,17 +175,16 @@ local function answer(refusal, retry, ahead, used, slot, meter_since, units_sinc
 end
 
 -- Returns how far the key is ahead, all time given back, and since when that is counted.
-local function read_ahead(key, capacity, known_ahead, owed_ahead)
+local function read_ahead(key, capacity, known_ahead, told, owed)
   local idle_at, back, since = read_meter(key)
-  local told = owed_ahead
   if not idle_at then
     idle_at, back, since = now, 0, clock
     told = max(told, known_ahead)
   elseif idle_at - now > capacity then
     told, since = capacity, clock -- the clock was set back, or the plan shrank
   end
-  local ahead = min(capacity, max(0, idle_at - now, told))
-  if told > 0 then -- what is restored stays, whether or not this request gets in
+  local ahead = min(capacity, max(0, idle_at - now, told) + owed)
+  if told > 0 or owed > 0 then -- what is restored stays, whether or not this request gets in
     write_meter(key, now + ahead, back, since)
   end
   return ahead, back, since
@@ -200,15 +200,15 @@ local function charge(key, used, units, since)
   return since
 end
 
-local function admit(key, interval, capacity, units, limit, cap, known_ahead, owed_ahead, held,
-    told_since, told_period, told_used, owed, revision, seen, lease)
+local function admit(key, interval, capacity, units, limit, cap, known_ahead, told_ahead, owed_ahead,
+    held, told_since, told_period, told_used, owed, revision, seen, lease)
   local meter_key, units_key, leases_key = KEYS[key], KEYS[key + 1], KEYS[key + 2]
   local is_billed = units >= 0
   units = max(0, units)
   local refusal, retry = 0, 0
   local ahead, back, meter_since = 0, 0, 0
   if interval > 0 then
-    ahead, back, meter_since = read_ahead(meter_key, capacity, known_ahead, owed_ahead)
+    ahead, back, meter_since = read_ahead(meter_key, capacity, known_ahead, told_ahead, owed_ahead)
   end
   local moved = ahead + interval
   if moved > capacity then
@@ -291,9 +291,10 @@ end
 
 for index = 5, #ARGV do
   local key = 3 * (index - 5) + 1
-  local kind, a, b, c, d, e, f, g, h, i, j, k, l, m, n, lease = struct.unpack(FORMAT, ARGV[index])
+  local kind, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, lease =
+    struct.unpack(FORMAT, ARGV[index])
   if kind == 1 then
-    admit(key, a, b, c, d, e, f, g, h, i, j, k, l, m, n, lease)
+    admit(key, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, lease)
   elseif kind == 0 then
     release(key, a, b, c, d, e, f, lease)
   else

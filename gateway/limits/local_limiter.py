@@ -161,12 +161,6 @@ class LocalLimiter:
         tenant = self._tenants.get(tenant_id) or self._add_tenant(tenant_id)
         _charge(tenant, period, units)
 
-    def idle_at_us(self, policy: Policy) -> int:
-        """Return when an API key is idle again, on the monotonic clock; 0 when it is unknown."""
-        tenant = self._tenants.get(policy.tenant_id)
-        meter = tenant.meters.get(policy.key_id) if tenant else None
-        return meter.idle_at_us if meter else 0
-
     def delay_idle(self, policy: Policy, idle_at_us: int) -> None:
         """Count what an API key used elsewhere: it is idle no sooner than then."""
         tenant = self._tenants.get(policy.tenant_id) or self._add_tenant(policy.tenant_id)

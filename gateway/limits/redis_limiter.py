@@ -219,7 +219,7 @@ class RedisLimiter:
         if trips is None:
             trips = self._trips[link] = RedisTrips(
                 link,
-                stand_in=self._stand_in,
+                workers=self._share.workers,
                 monotonic_ns=self._monotonic_ns,
                 lease_us=self._lease_us,
                 clocks=self._clocks,
@@ -289,7 +289,8 @@ class RedisLimiter:
         except LimitError as error:
             error.policy = policy  # what the caller is told are the limits of all
             raise
-        caller.is_local = True
+        drained_us = max(caller.local_idle_at_us, now_us)
+        caller.local_idle_at_us = drained_us + caller.interval_us * self._share.workers
         tenant.owe(inner.period, inner.units)
         grant = _ShareGrant(policy, inner.standing, tenant, inner)
         if policy.max_in_flight is not None:

@@ -237,9 +237,11 @@ class RedisLink:
         self.on.down()
 
     async def _recover(self) -> None:
+        pause_seconds = 0.0  # at first none: it may have been late just once
         while not self.is_up:
             await self._disconnect()
-            await asyncio.sleep(self._times.retry_seconds)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = self._times.retry_seconds
             try:
                 await self._connect()
             except (RedisError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """What travels to Redis: one request to admit, or one admission to end.
 
-Each is one string of fifteen big-endian doubles and the lease, as `gcra.lua` reads it: one argument
-costs Redis and the packer a fraction of sixteen.
+Each is one string of sixteen big-endian doubles and the lease, as `gcra.lua` reads it: one argument
+costs Redis and the packer a fraction of seventeen.
 """
 
 import struct
@@ -13,9 +13,9 @@ from gateway.limits.shared_state import Keys, SharedCaller, SharedTenant
 
 NO_LEASE = bytes(16)
 NOT_COMPARED = -1
-pack_operation = struct.Struct(">15d16s").pack
-_REST_OF_RELEASE = (0,) * 8
-_REST_OF_HOLD = (0,) * 13
+pack_operation = struct.Struct(">16d16s").pack
+_REST_OF_RELEASE = (0,) * 9
+_REST_OF_HOLD = (0,) * 14
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +47,9 @@ class Admission:
     """The units that the tenant owed for `owed_period` when this request took them along."""
 
     owed_period: int = 0
+    owed_idle_at_us: int = 0
+    """What its caller's `local_idle_at_us` was when this request took that along."""
+
     grant: SharedGrant | None = None
     is_abandoned: bool = False
     """Whether its caller went away while it travelled."""

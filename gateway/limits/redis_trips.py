@@ -12,7 +12,6 @@ from functools import partial
 
 from gateway.coalescer import Coalescer, CoalescerFull
 from gateway.limits.errors import LimitError
-from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.redis_address import Argument
 from gateway.limits.redis_link import Command, RedisLink, Replies, Reply
 from gateway.limits.redis_operations import (
@@ -53,15 +52,18 @@ class RedisTrips:
         self,
         link: RedisLink,
         *,
-        stand_in: LocalLimiter,
+        workers: int,
         monotonic_ns: Callable[[], int],
         lease_us: int,
         clocks: Clocks | None,
         give_back: Callable[[SharedGrant], None],
     ) -> None:
-        """Ride on `link`; `give_back` ends an admission whose caller went away on the way."""
+        """Ride on `link` as one of `workers`.
+
+        `give_back` ends an admission whose caller went away on the way.
+        """
         self._link = link
-        self._stand_in = stand_in
+        self._workers = workers
         self._monotonic_ns = monotonic_ns
         self._lease_us = lease_us
         self._clocks = clocks
@@ -152,17 +154,17 @@ class RedisTrips:
         """Write one admission as the script reads it, with what the process owes Redis."""
         caller = admission.caller
         tenant, cap = caller.tenant, caller.cap
-        held = owed_us = 0
+        held = told_us = owed_us = 0
         if cap >= 0:
             held = count_held(tenant.leases, now_us)
             cap = max(0, cap - count_held(tenant.local_leases, now_us))
         known_us = max(0, caller.idle_at_us - now_us)
         if caller.epoch != self.epoch:  # it may have lost the meter, or its clock have jumped
             caller.epoch = self.epoch
-            owed_us = known_us
-        if caller.is_local:
-            caller.is_local = False
-            owed_us = max(owed_us, self._stand_in.idle_at_us(caller.policy) - now_us)
+            told_us = known_us
+        if caller.local_idle_at_us:
+            owed_us = max(0, caller.local_idle_at_us - now_us) // self._workers
+            admission.owed_idle_at_us, caller.local_idle_at_us = caller.local_idle_at_us, 0
         admission.owed, admission.owed_period = tenant.owed, tenant.period
         tenant.owed = 0
         return pack_operation(
@@ -173,6 +175,7 @@ class RedisTrips:
             caller.limit,
             cap,
             known_us,
+            told_us,
             owed_us,
             held,
             tenant.since,

@@ -51,6 +51,7 @@ class Unsent:
 
 def owe_again(admission: Admission) -> None:
     """Take back what a request took along to tell."""
-    admission.caller.is_local = True
-    admission.caller.epoch = _NEVER
-    admission.caller.tenant.owe(admission.owed_period, admission.owed)
+    caller = admission.caller
+    caller.epoch = _NEVER
+    caller.local_idle_at_us = max(caller.local_idle_at_us, admission.owed_idle_at_us)
+    caller.tenant.owe(admission.owed_period, admission.owed)

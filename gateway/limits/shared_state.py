@@ -94,8 +94,10 @@ class SharedCaller:
     idle_at_us: int = 0
     """When it is idle again by the last reply, on the monotonic clock of this process."""
 
-    is_local: bool = False
-    """Whether it was admitted locally since the last call to Redis."""
+    local_idle_at_us: int = 0
+    """When it is idle again by what was admitted locally and Redis does not know, at the rate of a
+    process's share.
+    """
 
     is_mirrored: bool = False
     """Whether the local limiter has been told of `idle_at_us` since the last reply."""
@@ -150,7 +152,8 @@ class KnownCallers:
             cap=-1 if policy.max_in_flight is None else min(policy.max_in_flight, _MOST),
         )
         if known is not None:
-            caller.idle_at_us, caller.is_local = known.idle_at_us, known.is_local
+            caller.idle_at_us = known.idle_at_us
+            caller.local_idle_at_us = known.local_idle_at_us
         return caller
 
     def _forget_idle(self, kept: SharedTenant) -> None:
@@ -161,7 +164,7 @@ class KnownCallers:
             tenant.callers = {
                 key_id: caller
                 for key_id, caller in tenant.callers.items()
-                if caller.idle_at_us > now_us or caller.is_local
+                if caller.idle_at_us > now_us or caller.local_idle_at_us > now_us
             }
             self._caller_count += len(tenant.callers)
             is_known = tenant.callers or tenant.leases or tenant.local_leases or tenant.period

@@ -250,6 +250,24 @@ async def test_shares_of_four_workers_are_the_limit(
     assert granted == total
 
 
+async def test_what_shares_admitted_is_added_up_afterwards(redis_server: RedisServer) -> None:
+    """Redis learns from each worker what it granted alone, on top of what the others did."""
+    limits, url = policy(rate=0.0001, burst=20), redis_server.url
+    async with (
+        opened(build_limiter(url, share=Share(2))) as early,
+        opened(build_limiter(url, share=Share(2))) as late,
+    ):
+        redis_server.hang()
+        for limiter in (early, late):
+            assert [await admitted(limiter, limits) for _ in range(4)] == [True] * 4
+        redis_server.resume()
+        await until_shared(early)
+        await until_shared(late)
+        assert await admitted(early, limits)
+        grant = await late.admit(limits, units=1, billed=True)
+    assert grant.standing.burst_remaining == 20 - 2 * 4 - 2
+
+
 async def test_refusal_by_a_share_names_the_limits_of_all(tmp_path: Path) -> None:
     """Callers are told their plan, not how many workers there are."""
     limits = policy(rate=0.001, burst=8)

@@ -1,8 +1,10 @@
 """A secret stands in the one answer that shows it: in no other, no log, no file, no encoding."""
 
 import base64
+import json
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,7 @@ class Evidence:
     secrets: list[str]
     answers: bytes
     log: bytes
+    metrics: bytes
     files: dict[str, bytes]
 
 
@@ -94,6 +97,12 @@ def work(server: Server) -> tuple[list[str], bytes]:
     return [PEPPER, *(secret_part(key) for key in keys)], repr(answers).encode()
 
 
+KEYS_ROUTE = "/v1/tenants/{tenant_id}/keys"
+ROUTES = {
+    *("", "/healthz/ready", "/openapi.json", "/v1/usage", "/v1/plans", "/v1/plans/{plan_id}"),
+    *("/v1/models/{model}:predict", "/v1/tenants"),
+    *(KEYS_ROUTE, f"{KEYS_ROUTE}/{{key_id}}", f"{KEYS_ROUTE}/{{key_id}}/rotate"),
+}
 DEMO_KEYS = ("api_key", "admin_key", "billing_key")
 
 
@@ -101,16 +110,20 @@ DEMO_KEYS = ("api_key", "admin_key", "billing_key")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """Run a server at debug level through all of it, stop it, and keep every byte it wrote."""
     folder = tmp_path_factory.mktemp("secrets")
+    address = f"127.0.0.1:{free_port()}"
     settings = {"TOLLGATE_LOG_LEVEL": "debug", "TOLLGATE_KEY_PEPPER": PEPPER}
+    settings |= {"TOLLGATE_METRICS_LISTEN": address, "TOLLGATE_LOG_FORMAT": "json"}
     server = Server(folder, free_port(), settings=settings)
     server.start()
     secrets, answers = work(server)
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as response:
+        metrics = response.read()
     while_running = contents(folder)
     server.stop()
     log = "\n".join(line for line in server.log().split("\n") if "curl" not in line)
     after = contents(folder)
     files = {f"running {name}": data for name, data in while_running.items()} | after
-    return Evidence(secrets, answers, log.encode(), files)
+    return Evidence(secrets, answers, log.encode(), metrics, files)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -151,6 +164,20 @@ def test_secret_is_in_no_log(evidence: Evidence) -> None:
     """Not at debug level either; the demo's printed request is the one exception."""
     assert b'"level":"debug"' in evidence.log
     assert appearances(evidence.secrets, evidence.log) == []
+
+
+def test_log_tells_neither_paths_nor_queries_nor_bodies(evidence: Evidence) -> None:
+    """Requests are told by the template of their route alone."""
+    lines = [json.loads(line) for line in evidence.log.splitlines() if line.startswith(b"{")]
+    requests = [line for line in lines if line["logger"] == "tollgate.access"]
+    assert len(requests) > 20
+    assert {line["route"] for line in requests} == ROUTES
+
+
+def test_secret_is_in_no_metric(evidence: Evidence) -> None:
+    """Nothing that a caller wrote is a label."""
+    assert b"tollgate_requests_total" in evidence.metrics
+    assert appearances(evidence.secrets, evidence.metrics) == []
 
 
 def test_secret_is_in_no_file(evidence: Evidence) -> None:

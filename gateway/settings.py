@@ -150,6 +150,11 @@ class Settings(BaseModel):
     beyond loopback needs `TOLLGATE_ALLOW_PLAINTEXT`.
     """
 
+    traces: bool = False
+    """Send traces over OTLP/HTTP, to where the standard variables say
+    (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER`, ...); needs the extra `traces`.
+    """
+
     @field_validator("redis_url", "database_url")
     @classmethod
     def _strip(cls, value: str) -> str:

@@ -3,23 +3,16 @@
 import re
 from collections.abc import Iterable, MutableMapping
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from gateway.observability.access_log import AccessLog
 from gateway.observability.exchange import Exchange
 from gateway.observability.request_counts import RequestCounts
+from gateway.observability.traces import Traces
 
 _FORWARDED_FOR: Final = b"x-forwarded-for"
 _TRACE_PARENT: Final = b"traceparent"
 _ADDRESS: Final = re.compile(rb"[0-9A-Fa-f.:]{2,45}")
-
-
-class Traces(Protocol):
-    """Where traces go."""
-
-    def trace(self, exchange: Exchange) -> str | None:
-        """Write the spans of a request; return the id of its trace, or None if it is not kept."""
-        ...
 
 
 class RequestObserver:

@@ -1,5 +1,6 @@
 """Put together what an operator chose to see."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from gateway.observability.meter import Meter
 from gateway.observability.observer import RequestObserver
 from gateway.observability.request_counts import RequestCounts
 from gateway.observability.service_watch import watching
+from gateway.observability.traces import Traces, open_traces
 from gateway.services import Services
 from gateway.settings import Settings
 
@@ -24,14 +26,16 @@ class Reporting:
     observer: RequestObserver
     meter: Meter | None = None
     writer: LogWriter | None = None
+    traces: Traces | None = None
 
     @contextlib.asynccontextmanager
     async def watching(self, services: Services) -> AsyncIterator[None]:
-        """Take the counts of the services over until the block ends."""
-        if self.meter is None:
-            yield
-            return
-        async with watching(self.meter, services, self.writer):
+        """Take the counts of the services over until the block ends; then send the traces."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self.traces is not None:
+                stack.push_async_callback(asyncio.to_thread, self.traces.close)
+            if self.meter is not None:
+                await stack.enter_async_context(watching(self.meter, services, self.writer))
             yield
 
 
@@ -43,9 +47,11 @@ def start_reporting(settings: Settings, writer: LogWriter, *, board: Board | Non
     """Begin to observe requests; `board` is None where nobody reads metrics."""
     meter = None if board is None else Meter(board.claim(), CATALOGUE)
     access_format = JsonAccess() if is_json(settings) else TextAccess()
+    traces = open_traces(settings)
     observer = RequestObserver(
         counts=None if meter is None else RequestCounts(meter),
         access_log=AccessLog(writer, access_format) if settings.access_log else None,
+        traces=traces,
         trusts_proxy=settings.trusts_proxy,
     )
-    return Reporting(observer, meter, writer)
+    return Reporting(observer, meter, writer, traces)

@@ -15,11 +15,13 @@ from typing import Final
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from gateway.observability.catalogue import CATALOGUE
+from gateway.observability.meter import Kind
 from gateway.problems import TABLE, UNEXPECTED, Row
 from gateway.settings import PREFIX, Settings
 
 ROOT: Final = Path(__file__).parents[1]
-PAGES: Final = ("README.md", "docs/errors.md", "docs/settings.md")
+PAGES: Final = ("README.md", "docs/errors.md", "docs/metrics.md", "docs/settings.md")
 _BLOCK: Final = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z-]+) -->\n)(?P<table>.*?)(?P<end><!-- end -->)",
     re.DOTALL,
@@ -80,11 +82,26 @@ def errors_table() -> str:
     return _table(("status", "code", "title", "raised in the code as"), rows)
 
 
+def metrics_table() -> str:
+    """List every metric with its labels."""
+    rows = [
+        (
+            f"`{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}`",
+            metric.kind.value,
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.help,
+        )
+        for metric in CATALOGUE
+    ]
+    return _table(("name", "kind", "labels", "meaning"), rows)
+
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "settings": settings_table,
     "settings-list": settings_list,
     "codes": codes_table,
     "errors": errors_table,
+    "metrics": metrics_table,
 }
 
 

@@ -217,6 +217,14 @@ def access_lines(stack: Stack) -> list[dict[str, Any]]:
     return [line for line in lines if line["logger"] == "tollgate.access"]
 
 
+def test_every_alarm_is_explained() -> None:
+    """Whoever is woken up finds what it means and what to do."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    alarms = re.findall(r"alert: (\w+)", (CONFIGURATION / "alerts.yml").read_text())
+    assert alarms
+    assert [name for name in alarms if f"| `{name}` |" not in page] == []
+
+
 def test_configuration_is_valid(tmp_path: Path) -> None:
     """As Prometheus' own tool sees it."""
     command = ["promtool", "check", "config", str(CONFIGURATION / "prometheus.yml")]

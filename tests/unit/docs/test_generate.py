@@ -11,7 +11,9 @@ from tests.unit.gateway.test_problems import leaf_errors
 
 README = (generate.ROOT / "README.md").read_text(encoding="utf-8")
 SETTINGS = (generate.ROOT / "docs/settings.md").read_text(encoding="utf-8")
+METRICS = (generate.ROOT / "docs/metrics.md").read_text(encoding="utf-8")
 ERRORS = (generate.ROOT / "docs/errors.md").read_text(encoding="utf-8")
+PAGES = (README, SETTINGS, METRICS, ERRORS)
 
 
 def test_no_page_is_stale() -> None:
@@ -21,7 +23,7 @@ def test_no_page_is_stale() -> None:
 
 def test_pages_hold_every_table() -> None:
     """A table that no page shows would be up to date for nobody."""
-    shown = [name for page in (README, SETTINGS, ERRORS) for name in generate.names_in(page)]
+    shown = [name for page in PAGES for name in generate.names_in(page)]
     assert sorted(shown) == sorted(generate.TABLES)
 
 
@@ -55,6 +57,7 @@ def test_check_fails_on_a_stale_page(tmp_path: Path) -> None:
     stale = generate.render(README).replace("`TOLLGATE_PORT`", "`TOLLGATE_PROT`")
     (tmp_path / "README.md").write_text(stale)
     (tmp_path / "docs/errors.md").write_text(generate.render(ERRORS))
+    (tmp_path / "docs/metrics.md").write_text(generate.render(METRICS))
     (tmp_path / "docs/settings.md").write_text(generate.render(SETTINGS))
     assert list(generate.stale_pages(tmp_path)) == [tmp_path / "README.md"]
 

@@ -15,6 +15,8 @@ from scripts.stack_engine import (
     check_engine,
     compose,
     count_cores,
+    list_containers,
+    log_of,
     option_words,
     read_configuration,
     wait_until_well,
@@ -24,6 +26,27 @@ from scripts.stack_secrets import make_secrets
 AUTHORITY = "ca.pem"
 _TLS_FOLDER = "/etc/tollgate/tls"
 _CORES = "STACK_GATEWAY_CPUS=1.0"
+_OPEN_FOLDER = 0o755
+_OPEN_FILE = 0o444
+
+
+class Place:
+    """What the compose file says, with all variables filled in, that matters outside of it."""
+
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        nginx = configuration["services"]["nginx"]
+        [tls] = [each["source"] for each in nginx["volumes"] if each["target"] == _TLS_FOLDER]
+        self.certificates = Path(tls)
+        self.secrets = Path(configuration["secrets"]["database_url"]["file"]).parent
+        self.names = nginx["environment"]["NGINX_SERVER_NAMES"].split()
+        authority = self.certificates / AUTHORITY
+        port = nginx["environment"]["NGINX_PUBLIC_PORT"]
+        self.door = Door(f"https://{self.names[0]}:{port}", authority)
+
+    @classmethod
+    def read(cls) -> "Place":
+        """Ask docker compose."""
+        return cls(read_configuration())
 
 
 def main() -> int:
@@ -49,34 +72,28 @@ def bring_up() -> None:
     place = Place.read()
     if made := make_secrets(place.secrets):
         tell(f"made in {place.secrets}: {', '.join(made)}")
-    make_certificates(place.certificates, place.names)
+    make_certificates(place)
     tell("building the image")
     compose("build", *option_words("STACK_BUILD_OPTIONS"))
     tell("starting")
-    compose("up", "--detach", "--no-build", *option_words("STACK_UP_OPTIONS"))
-    wait_until_well(tell)
+    start()
     tell("all services are well")
     document = prepare_demo(place.secrets / FILE_NAME, place.door, run_tollgate)
     tell(greeting(document, place.door))
 
 
-class Place:
-    """What the compose file says, with all variables filled in, that matters outside of it."""
+def start() -> None:
+    """Start what does not run and wait until all is well.
 
-    def __init__(self, configuration: dict[str, Any]) -> None:
-        nginx = configuration["services"]["nginx"]
-        [tls] = [each["source"] for each in nginx["volumes"] if each["target"] == _TLS_FOLDER]
-        self.certificates = Path(tls)
-        self.secrets = Path(configuration["secrets"]["database_url"]["file"]).parent
-        self.names = nginx["environment"]["NGINX_SERVER_NAMES"].split()
-        authority = self.certificates / AUTHORITY
-        port = nginx["environment"]["NGINX_PUBLIC_PORT"]
-        self.door = Door(f"https://{self.names[0]}:{port}", authority)
-
-    @classmethod
-    def read(cls) -> "Place":
-        """Ask docker compose."""
-        return cls(read_configuration())
+    Raises:
+        StackFailed: with the end of the logs of what is not.
+    """
+    try:
+        compose("up", "--detach", "--no-build", *option_words("STACK_UP_OPTIONS"))
+    except StackFailed as failure:
+        ill = [container for container in list_containers() if not container.is_well]
+        raise StackFailed(f"{failure}\n{log_of(ill)}") from None
+    wait_until_well(tell)
 
 
 def make_environment_file() -> None:
@@ -89,12 +106,24 @@ def make_environment_file() -> None:
     tell("made .env from .env.example")
 
 
-def make_certificates(folder: Path, names: list[str]) -> None:
-    """Make certificates for development where the folder has none; real ones stay."""
+def make_certificates(place: Place) -> None:
+    """Make certificates for development where the folder has none; real ones stay.
+
+    Threat: nginx's user in the container must read the key, so its file is open to all. That is
+    done only where the closed folder of the secrets is around it.
+
+    Raises:
+        StackFailed: the folder is a place for real ones, and empty.
+    """
+    folder = place.certificates
     if folder.is_dir() and any(folder.iterdir()):
         return
-    tell(f"making certificates for development in {folder}")
-    subprocess.run([ROOT / "scripts/dev-certificates.sh", folder, *names], check=True, cwd=ROOT)
+    if place.secrets not in folder.parents:
+        raise StackFailed(f"{folder} is empty: put server.pem and server.key there")
+    script = ROOT / "scripts" / "dev-certificates.sh"
+    subprocess.run([script, folder, *place.names], check=True, cwd=ROOT)
+    folder.chmod(_OPEN_FOLDER)
+    (folder / "server.key").chmod(_OPEN_FILE)
 
 
 def run_tollgate(*words: str) -> Any:  # noqa: ANN401 - whatever the command prints

@@ -74,10 +74,10 @@ def prepare_demo(path: Path, door: Door, tollgate: RunTollgate) -> dict[str, Any
 def find_example(door: Door, key: str) -> tuple[str, dict[str, Any]] | None:
     """Find a model of the server that comes with an example; return its name and the body."""
     _, listed = door.call("/v1/models", key)
-    for model in (listed or {}).get("models", []):
-        _, document = door.call(f"/v1/models/{model['name']}", key)
+    for name in (listed or {}).get("models", []):
+        _, document = door.call(f"/v1/models/{name}/metadata", key)
         if document and document.get("example"):
-            return document["name"], document["example"]
+            return name, document["example"]
     return None
 
 

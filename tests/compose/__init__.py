@@ -1,0 +1,1 @@
+"""The stack of docker-compose.yml on a real engine; behind `make stack-test`."""

@@ -53,7 +53,7 @@ class JsonAccess:
             "status": exchange.status,
             "total_ms": _milliseconds(exchange.seconds),
         }
-        _add_parties(document, exchange)
+        document |= _details(exchange)
         return orjson.dumps(document, option=_LINE)
 
 
@@ -62,8 +62,7 @@ class TextAccess:
 
     def line(self, exchange: Exchange, moment: str) -> bytes:
         """Write one line."""
-        members: dict[str, Any] = {}
-        _add_parties(members, exchange)
+        members = _details(exchange)
         method = exchange.method if exchange.method in METHODS else "other"
         details = " ".join(f"{name}={value}" for name, value in members.items())
         line = (
@@ -73,30 +72,42 @@ class TextAccess:
         return line.rstrip().encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _add_parties(document: dict[str, Any], exchange: Exchange) -> None:
-    """Add what is known of this request and not of every one."""
-    if exchange.code:
-        document["code"] = exchange.code
+def _details(exchange: Exchange) -> dict[str, Any]:
+    """List what is known of this request and not of every one.
+
+    Cost: a prediction that was served is written in one go, since it is the line of nearly all.
+    """
     principal, model, answer = exchange.principal, exchange.model, exchange.answer
-    if principal is not None:
-        document["key_id"] = principal.credential_id
-        document["tenant_id"] = principal.tenant_id
-    if model is not None:
-        document["model"] = model.name
-        document["version"] = model.version
-    if answer is not None:
+    if principal is not None and model is not None and answer is not None:
         prediction = answer.prediction
-        document["rows"] = answer.rows
-        document["units"] = answer.units
-        document["decode_ms"] = _milliseconds(answer.decode_seconds)
-        document["admit_ms"] = _milliseconds(answer.admit_seconds)
-        document["queue_ms"] = _milliseconds(prediction.queue_seconds)
-        document["compute_ms"] = _milliseconds(prediction.compute_seconds)
-        document["record_ms"] = _milliseconds(answer.record_seconds)
-    for name in ("bytes_in", "bytes_out", "client", "trace_id"):
-        value = getattr(exchange, name)
-        if value is not None:
-            document[name] = value
+        details: dict[str, Any] = {
+            "key_id": principal.credential_id,
+            "tenant_id": principal.tenant_id,
+            "model": model.name,
+            "version": model.version,
+            "rows": answer.rows,
+            "units": answer.units,
+            "decode_ms": int(answer.decode_seconds * 1e6) / 1e3,
+            "admit_ms": int(answer.admit_seconds * 1e6) / 1e3,
+            "queue_ms": int(prediction.queue_seconds * 1e6) / 1e3,
+            "compute_ms": int(prediction.compute_seconds * 1e6) / 1e3,
+            "record_ms": int(answer.record_seconds * 1e6) / 1e3,
+        }
+    else:
+        details = {"code": exchange.code} if exchange.code else {}
+        if principal is not None:
+            details |= {"key_id": principal.credential_id, "tenant_id": principal.tenant_id}
+        if model is not None:
+            details |= {"model": model.name, "version": model.version}
+    if exchange.bytes_in is not None:
+        details["bytes_in"] = exchange.bytes_in
+    if exchange.bytes_out is not None:
+        details["bytes_out"] = exchange.bytes_out
+    if exchange.client is not None:
+        details["client"] = exchange.client
+    if exchange.trace_id is not None:
+        details["trace_id"] = exchange.trace_id
+    return details
 
 
 def _milliseconds(seconds: float) -> float:

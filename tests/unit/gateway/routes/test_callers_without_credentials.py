@@ -58,6 +58,12 @@ class Door:
         return issued.api_key
 
 
+@pytest.fixture
+def database_url() -> str:
+    """SQLite alone: nothing here is about the records."""
+    return ""
+
+
 @contextlib.asynccontextmanager
 async def _open(settings: Settings, **changed: object) -> AsyncIterator[Door]:
     low = {"failed_attempts_per_minute": LIMIT, "public_requests_per_minute": LIMIT}
@@ -196,7 +202,8 @@ async def test_pages_and_attempts_are_counted_apart(direct: Door) -> None:
     assert await direct.statuses(LIMIT, READ) == [401] * LIMIT
 
 
-@pytest.mark.parametrize("name", ["redoc.standalone.js", "..", "%2e%2e%2fcore.py", "", "x.css"])
-async def test_only_known_assets_are_served(direct: Door, name: str) -> None:
+async def test_only_known_assets_are_served(direct: Door) -> None:
     """The folder of the pages is no way into the disk."""
-    assert (await direct.ask(("GET", f"/docs-assets/{name}"))).status_code == 404
+    for number, name in enumerate(("redoc.standalone.js", "..", "%2e%2e%2fcore.py", "", "x.css")):
+        peer = (f"192.0.2.{number}", 1)
+        assert await direct.statuses(1, ("GET", f"/docs-assets/{name}"), peer=peer) == [404]

@@ -1,6 +1,7 @@
 """Keys end while they are used without a pause: no request that starts later is accepted."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -10,7 +11,7 @@ import pytest
 from tests.load import Caller, prediction_request, read_reply
 from tests.population import make_caller, make_plan, make_tenant
 from tests.redis_server import running_redis
-from tests.serving import Server, free_port
+from tests.serving import ONE_ADDRESS, Server, free_port
 from tests.stack import Stack
 
 LANES = 8
@@ -104,14 +105,14 @@ def test_no_acceptance_starts_after_a_revocation_was_answered(server: Server) ->
 @pytest.mark.soak
 @pytest.mark.parametrize("has_redis", [True, False], ids=["with Redis", "Redis stopped"])
 def test_no_acceptance_starts_after_ten_thousand_revocations(
-    tmp_path: Path, *, has_redis: bool
+    tmp_path: Path, empty_postgres: str, *, has_redis: bool
 ) -> None:
     """The same, ten thousand times through four workers."""
-    with running_redis(tmp_path) as redis:
-        settings = {"TOLLGATE_REDIS_URL": redis.url}
-        stack = Stack(tmp_path, port=free_port(), workers=4, settings=settings)
+    with running_redis(tmp_path) as redis, contextlib.ExitStack() as ends:
+        urls = {"TOLLGATE_REDIS_URL": redis.url, "TOLLGATE_DATABASE_URL": empty_postgres}
+        stack = Stack(tmp_path, port=free_port(), workers=4, settings=ONE_ADDRESS | urls)
+        ends.callback(stack.stop)
         stack.start()
         if not has_redis:
             redis.kill()
         revoke_under_load(stack, 10_000)
-        stack.stop()

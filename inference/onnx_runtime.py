@@ -3,17 +3,23 @@
 The bytes must have passed `verification` first: this module trusts them.
 """
 
+import os
 import tempfile
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from inference.errors import InputInvalid, ModelRefused
 from inference.signature import VARIABLE, Signature, TensorSpec
 from inference.tensors import DATATYPES_BY_ONNX_TYPE, Tensors
+
+# Threat: ONNX Runtime writes a device id and a log of its use into the home folder for its makers,
+# and reads this once, while it is imported; a call afterwards comes too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort  # noqa: E402 - see above
+from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: E402
 
 _FATAL = 4
 _LOAD_ERRORS = (

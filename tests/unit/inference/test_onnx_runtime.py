@@ -1,6 +1,9 @@
 """The engine: what it reads from a graph, and that it computes what NumPy does."""
 
 import gc
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,22 @@ from tests.unit.inference.onnx_models import (
     model_of,
     tensor,
 )
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_nothing_is_written_for_the_makers_of_the_engine(tmp_path: Path) -> None:
+    """The home folder of whoever serves a model is as it was."""
+    environment = os.environ | {"HOME": str(tmp_path)}
+    environment.pop("XDG_CACHE_HOME", None)
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    program = (
+        "from inference.onnx_runtime import OnnxRuntime\n"
+        "from tests.unit.inference.onnx_models import linear_model\n"
+        "OnnxRuntime('m', linear_model())\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_signature_is_read_from_the_graph() -> None:

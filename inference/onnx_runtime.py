@@ -18,8 +18,8 @@ from inference.tensors import DATATYPES_BY_ONNX_TYPE, Tensors
 # and reads this once, while it is imported; a call afterwards comes too late.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime as ort  # noqa: E402 - see above
-from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: E402
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 _FATAL = 4
 _LOAD_ERRORS = (

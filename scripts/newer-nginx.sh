@@ -17,7 +17,10 @@ fi
 mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/root" "$folder/debs"
 touch "$folder/status"
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
-echo "deb [signed-by=$keys] http://deb.debian.org/debian $suite main" >"$folder/sources.list"
+# The archive that this machine has its own packages from.
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+[ -n "$mirror" ] || { echo "newer-nginx.sh: apt knows no archive; apt-get update first" >&2; exit 1; }
+echo "deb [signed-by=$keys] $mirror $suite main" >"$folder/sources.list"
 cat >"$folder/apt.conf" <<END
 Dir::Etc::sourcelist "$folder/sources.list";
 Dir::Etc::sourceparts "-";

@@ -1,4 +1,4 @@
-"""Name the address that a request comes from, as far as it can be believed."""
+"""Name the address that a request comes from, as far as it can be believed, and judge addresses."""
 
 import ipaddress
 from collections.abc import MutableMapping
@@ -24,6 +24,16 @@ def address_of(scope: MutableMapping[str, Any], *, trusts_proxy: bool) -> str:
         return _named(values[0].decode("latin-1")) if len(values) == 1 else UNKNOWN
     client = scope.get("client")
     return _named(client[0]) if client else UNKNOWN
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether what listens on a host can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _named(text: str) -> str:

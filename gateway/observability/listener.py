@@ -5,7 +5,6 @@ customers reach.
 """
 
 import contextlib
-import ipaddress
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from gateway.addresses import is_loopback
 from gateway.errors import StartRefused
 from gateway.observability.board import Board
 from gateway.observability.catalogue import CATALOGUE
@@ -39,7 +39,7 @@ def metrics_board(settings: Settings) -> Iterator[Board | None]:
         yield None
         return
     address = _address(settings.metrics_listen)
-    if not (settings.allow_plaintext or _is_loopback(address[0])):
+    if not (settings.allow_plaintext or is_loopback(address[0])):
         raise StartRefused(
             f"TOLLGATE_METRICS_LISTEN: {address[0]} is not loopback, and everybody who reaches it "
             "could read the metrics. Set TOLLGATE_ALLOW_PLAINTEXT=1 where a network of your own "
@@ -116,12 +116,3 @@ def _address(text: str) -> tuple[str, int]:
             f"TOLLGATE_METRICS_LISTEN: {text} is no HOST:PORT, such as 127.0.0.1:9464"
         )
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,7 +1,6 @@
 """Take the socket that the workers share, and refuse settings that would break a promise."""
 
 import contextlib
-import ipaddress
 import os
 import socket
 import stat
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from gateway.addresses import is_loopback
 from gateway.errors import StartRefused
 from gateway.settings import Settings
 
@@ -36,7 +36,7 @@ def check_servable(settings: Settings) -> None:
             f"{settings.replicas} replicas share limits, keys and the bill: set TOLLGATE_REDIS_URL "
             "and a TOLLGATE_DATABASE_URL of PostgreSQL, or TOLLGATE_REPLICAS=1"
         )
-    if settings.unix_socket or settings.allow_plaintext or _is_loopback(settings.host):
+    if settings.unix_socket or settings.allow_plaintext or is_loopback(settings.host):
         return
     raise StartRefused(
         f"{settings.host} is not loopback and TLS ends in Nginx: keys would travel in the "
@@ -144,12 +144,3 @@ def _is_shared(database_url: str) -> bool:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).partition(" (while")[0]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,11 @@
-"""The format of API keys: mint, parse offline, digest. Pure: no I/O, no state.
+"""The format of secrets that we issue: mint, parse offline, digest. Pure: no I/O, no state.
 
-    tg_live_<key id: 16>_<secret: 32><checksum: 6>      tg_test_... for keys that are not billed
+    tg_live_<key id: 16>_<secret: 32><checksum: 6>
+
+    live, test      API keys; the use of test keys is not billed
+    sess            sessions of admins
+    clnt            secrets of OAuth2 clients, for the token endpoint only
+    boot            the token that makes the first admin, and nothing else
 
 All base62. The secret carries 190 random bits; the checksum is the CRC-32 of everything before
 it, so that a typo or garbage is refused before anything is looked up. What is stored is an
@@ -13,9 +18,11 @@ import re
 import secrets
 import string
 import zlib
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, cast
 
 from auth.errors import CredentialInvalid
+
+SecretKind = Literal["live", "test", "sess", "clnt", "boot"]
 
 KEY_ID_CHARACTERS: Final = 16
 SECRET_CHARACTERS: Final = 32
@@ -26,7 +33,7 @@ KEY_CHARACTERS: Final = _BODY_CHARACTERS + CHECKSUM_CHARACTERS
 """The length of every key; anything else is refused before a single character is read."""
 
 PATTERN: Final = (
-    rf"\btg_(?:live|test)_[0-9A-Za-z]{{{KEY_ID_CHARACTERS}}}"
+    rf"\btg_(?:live|test|sess|clnt|boot)_[0-9A-Za-z]{{{KEY_ID_CHARACTERS}}}"
     rf"_[0-9A-Za-z]{{{SECRET_CHARACTERS + CHECKSUM_CHARACTERS}}}\b"
 )
 """What a secret scanner looks for."""
@@ -35,7 +42,7 @@ _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowerca
 _PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _PAIR_BASE: Final = len(_PAIRS)
 _match: Final = re.compile(
-    rf"tg_(live|test)_([0-9A-Za-z]{{{KEY_ID_CHARACTERS}}})"
+    rf"tg_(live|test|sess|clnt|boot)_([0-9A-Za-z]{{{KEY_ID_CHARACTERS}}})"
     rf"_[0-9A-Za-z]{{{SECRET_CHARACTERS + CHECKSUM_CHARACTERS}}}"
 ).fullmatch
 
@@ -44,20 +51,19 @@ class ParsedKey(NamedTuple):
     """Name the parts of a well-formed key; nothing says yet that it was ever issued."""
 
     key_id: str
-    is_test: bool
+    kind: SecretKind
     text: str
 
     def __repr__(self) -> str:
         """Leave the secret out."""
-        return f"ParsedKey(key_id={self.key_id!r}, is_test={self.is_test})"
+        return f"ParsedKey(key_id={self.key_id!r}, kind={self.kind!r})"
 
 
-def mint(*, is_test: bool, key_id: str | None = None) -> ParsedKey:
+def mint(*, kind: SecretKind, key_id: str | None = None) -> ParsedKey:
     """Make a new key; with `key_id`, a new secret for an existing one."""
-    kind = "test" if is_test else "live"
     handle = key_id or random_base62(KEY_ID_CHARACTERS)
     body = f"tg_{kind}_{handle}_{random_base62(SECRET_CHARACTERS)}"
-    return ParsedKey(handle, is_test, body + _checksum(body))
+    return ParsedKey(handle, kind, body + _checksum(body))
 
 
 def parse(text: str) -> ParsedKey:
@@ -76,7 +82,7 @@ def parse(text: str) -> ParsedKey:
     if _checksum(text[:_BODY_CHARACTERS]) != text[_BODY_CHARACTERS:]:
         raise CredentialInvalid("checksum")
     kind, key_id = matched.groups()
-    return ParsedKey(key_id, kind == "test", text)
+    return ParsedKey(key_id, cast("SecretKind", kind), text)
 
 
 def digest(pepper: bytes, text: str) -> bytes:

@@ -11,12 +11,19 @@ from datetime import UTC, datetime
 from typing import Final
 
 from auth.api_keys import digest, parse
-from auth.entries import KeyEntry, StoredSecret
+from auth.entries import CredentialEntry, StoredSecret
 from auth.errors import CredentialInvalid, TenantSuspended
 from auth.keyset import Keyset
 from auth.principal import Principal
 
 _DIGEST_BYTES: Final = 32
+
+SESSION_PREFIX: Final = "ses_"
+_PREFIXES: Final = {"live": "", "test": "", "sess": SESSION_PREFIX}
+"""Of the kinds of secrets that requests may carry, what their ids begin with.
+
+Threat: the secret of an OAuth2 client, taken here, would skip the short life of its tokens.
+"""
 
 
 class Authenticator:
@@ -43,15 +50,19 @@ class Authenticator:
             CredentialInvalid: malformed, unknown, wrong, revoked or expired.
             TenantSuspended: the key is good, its tenant is suspended.
         """
-        key_id, _, text = parse(credential)
-        entry = self._keyset.find(key_id)
+        key_id, kind, text = parse(credential)
+        prefix = _PREFIXES.get(kind)
+        if prefix is None:
+            raise CredentialInvalid("not for requests")
+        credential_id = prefix + key_id
+        entry = self._keyset.find(credential_id)
         now = self._now()
         ends_at = self._match(digest(self._pepper, text), entry.secrets if entry else self._decoys)
         if entry is None or ends_at is None:
             reason = "unknown key id" if entry is None else "wrong secret"
             raise CredentialInvalid(reason, is_unknown=True)
         self._check(entry, now=now, secret_ends_at=ends_at)
-        self._last_used[key_id] = now
+        self._last_used[credential_id] = now
         return entry.principal
 
     def take_last_used(self) -> dict[str, datetime]:
@@ -68,7 +79,7 @@ class Authenticator:
         return None
 
     @staticmethod
-    def _check(entry: KeyEntry, *, now: float, secret_ends_at: float) -> None:
+    def _check(entry: CredentialEntry, *, now: float, secret_ends_at: float) -> None:
         if entry.is_revoked:
             raise CredentialInvalid("revoked")
         if now >= entry.expires_at_seconds:

@@ -6,7 +6,8 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from auth.entries import KeyRecord, StoredSecret, epoch_seconds
+from auth.credentials import credential_of_key
+from auth.entries import CredentialRecord, StoredSecret, epoch_seconds
 from auth.rows import API_KEY_COLUMNS, api_key_from, plan_from, tenant_from
 from auth.tables import api_key_secrets, api_keys, catalog_revision, plans, tenants
 from auth.tenants import ApiKey, Plan, Tenant
@@ -22,7 +23,7 @@ class Changes:
     """Carry everything whose revision is above the one asked for."""
 
     revision: int
-    records: tuple[KeyRecord, ...]
+    records: tuple[CredentialRecord, ...]
     tenants: tuple[Tenant, ...]
     plans: tuple[Plan, ...]
 
@@ -40,7 +41,7 @@ async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
         revision = await connection.scalar(select(catalog_revision.c.revision))
         if revision is not None and revision == since > 0:
             return Changes(revision=revision, records=(), tenants=(), plans=())
-        records = await _records(connection, since=since)
+        records = await read_key_records(connection, since=since)
         tenant_rows = await connection.execute(select(tenants).where(tenants.c.revision > since))
         plan_rows = await connection.execute(select(plans).where(plans.c.revision > since))
         return Changes(
@@ -51,7 +52,9 @@ async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
         )
 
 
-async def _records(connection: AsyncConnection, *, since: int) -> tuple[KeyRecord, ...]:
+async def read_key_records(
+    connection: AsyncConnection, *, since: int
+) -> tuple[CredentialRecord, ...]:
     """Read keys and their secrets with one statement, so that they belong together."""
     secret = api_key_secrets.c
     joined = api_keys.outerjoin(api_key_secrets)
@@ -68,4 +71,7 @@ async def _records(connection: AsyncConnection, *, since: int) -> tuple[KeyRecor
             secrets[row.key_id] = []
         if row.digest is not None:
             secrets[row.key_id].append(StoredSecret(row.digest, epoch_seconds(row.ends_at)))
-    return tuple(KeyRecord(key, tuple(secrets[key_id])) for key_id, key in keys.items())
+    return tuple(
+        CredentialRecord(credential_of_key(key), tuple(secrets[key_id]))
+        for key_id, key in keys.items()
+    )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
+from auth.credentials import Credential
 from auth.principal import Principal
-from auth.tenants import ALL_MODELS, PLATFORM_TENANT_ID, ApiKey, Plan, Tenant
+from auth.tenants import ALL_MODELS, PLATFORM_TENANT_ID, Plan, Tenant
 
 T = TypeVar("T", int, float)
 
@@ -23,7 +24,7 @@ class StoredSecret(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class KeyEntry:
+class CredentialEntry:
     """Hold what `authenticate` compares; times are epoch seconds, inf for never."""
 
     principal: Principal
@@ -34,41 +35,54 @@ class KeyEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """Join a key with its secrets, as they were read together."""
+class CredentialRecord:
+    """Join a credential with its secrets, as they were read together; a client has none here."""
 
-    key: ApiKey
+    credential: Credential
     secrets: tuple[StoredSecret, ...]
 
 
-def build_entry(record: KeyRecord, tenant: Tenant, plan: Plan | None) -> KeyEntry:
-    """Resolve a key, its tenant and its plan into what a request needs."""
-    key = record.key
-    return KeyEntry(
+def build_entry(record: CredentialRecord, tenant: Tenant, plan: Plan | None) -> CredentialEntry:
+    """Resolve a credential, its tenant and its plan into what a request needs."""
+    credential = record.credential
+    return CredentialEntry(
         principal=Principal(
             tenant_id=tenant.tenant_id,
-            credential_id=key.key_id,
-            scopes=frozenset(key.scopes),
-            models=None if tenant.models == ALL_MODELS else frozenset(tenant.models),
+            credential_id=credential.credential_id,
+            kind=credential.kind,
+            scopes=frozenset(credential.scopes),
+            models=_models(credential, tenant),
             is_platform=tenant.tenant_id == PLATFORM_TENANT_ID,
-            is_test=key.is_test,
+            is_test=credential.is_test,
             requests_per_second=_limit(
-                key, key.requests_per_second, plan.requests_per_second if plan else None
+                credential,
+                credential.requests_per_second,
+                plan.requests_per_second if plan else None,
             ),
-            burst=_limit(key, key.burst, plan.burst if plan else None),
+            burst=_limit(credential, credential.burst, plan.burst if plan else None),
             units_per_month=plan.units_per_month if plan else None,
             max_in_flight=plan.max_in_flight if plan else None,
+            networks=credential.networks,
         ),
         secrets=record.secrets,
-        expires_at_seconds=epoch_seconds(key.expires_at),
-        is_revoked=key.revoked_at is not None,
+        expires_at_seconds=epoch_seconds(credential.expires_at),
+        is_revoked=credential.revoked_at is not None,
         is_suspended=tenant.status != "active",
     )
 
 
-def _limit(key: ApiKey, own: T | None, planned: T | None) -> T | None:
+def _models(credential: Credential, tenant: Tenant) -> frozenset[str] | None:
+    """Resolve the models: what the tenant may use, and of these what the credential is bound to."""
+    granted = None if tenant.models == ALL_MODELS else frozenset(tenant.models)
+    if credential.models is None:
+        return granted
+    bound = frozenset(credential.models)
+    return bound if granted is None else bound & granted
+
+
+def _limit(credential: Credential, own: T | None, planned: T | None) -> T | None:
     """Resolve a limit: the platform's own word for a key wins, a tenant's can only tighten."""
-    return own if key.may_exceed_plan and own is not None else lower(own, planned)
+    return own if credential.may_exceed_plan and own is not None else lower(own, planned)
 
 
 def lower(own: T | None, planned: T | None) -> T | None:

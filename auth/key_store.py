@@ -57,7 +57,7 @@ class KeyStore(Catalogue):
             TenantNotFound: there is no such tenant.
         """
         now = self._now()
-        minted = mint(is_test=is_test)
+        minted = mint(kind="test" if is_test else "live")
         key = ApiKey(
             key_id=minted.key_id,
             tenant_id=tenant_id,
@@ -143,7 +143,7 @@ class KeyStore(Catalogue):
         async def change(connection: AsyncConnection, revision: int) -> IssuedKey:
             key = await _key_in(connection, tenant_id, key_id)
             _check_alive(key, now=now)
-            minted = mint(is_test=key.is_test, key_id=key_id)
+            minted = mint(kind="test" if key.is_test else "live", key_id=key_id)
             stamped = update(api_keys).where(api_keys.c.key_id == key_id)
             await connection.execute(stamped.values(revision=revision))
             ends_at = now + timedelta(seconds=overlap_seconds)

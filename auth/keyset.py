@@ -1,4 +1,4 @@
-"""Every API key of the catalogue in memory, kept as fresh as the last answered change."""
+"""Every credential of the catalogue in memory, kept as fresh as the last answered change."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.changes import Changes, read_changes
-from auth.entries import KeyEntry, KeyRecord, build_entry
+from auth.entries import CredentialEntry, CredentialRecord, build_entry
 from auth.errors import KeysetUnavailable
 from auth.generation import Generation
 from auth.tenants import Plan, Tenant
@@ -19,7 +19,7 @@ _NEVER_LOADED: Final = -1
 
 
 class Keyset:
-    """Find keys in memory and read from SQL only what changed.
+    """Find credentials in memory and read from SQL only what changed.
 
     Before a request is authenticated the caller asks `is_current()` and awaits `refresh()` if it
     is not: then no change that was answered before the request is missed. Used from one event
@@ -35,9 +35,9 @@ class Keyset:
         self._timeout_seconds = timeout_seconds
         self._plans: dict[str, Plan] = {}
         self._tenants: dict[str, Tenant] = {}
-        self._records: dict[str, KeyRecord] = {}
-        self._entries: dict[str, KeyEntry] = {}
-        self._keys_by_tenant: dict[str, set[str]] = {}
+        self._records: dict[str, CredentialRecord] = {}
+        self._entries: dict[str, CredentialEntry] = {}
+        self._ids_by_tenant: dict[str, set[str]] = {}
         self._revision = 0
         self._loaded_generation = _NEVER_LOADED
         self._load: asyncio.Task[None] | None = None
@@ -57,9 +57,9 @@ class Keyset:
         """Tell whether every change that was answered by now is in memory."""
         return self._generation.value == self._loaded_generation
 
-    def find(self, key_id: str) -> KeyEntry | None:
-        """Return what is known of a key."""
-        return self._entries.get(key_id)
+    def find(self, credential_id: str) -> CredentialEntry | None:
+        """Return what is known of a credential."""
+        return self._entries.get(credential_id)
 
     async def refresh(self) -> None:
         """Read from SQL what changed; everyone who waits shares one load.
@@ -123,17 +123,18 @@ class Keyset:
         self.read_at = time.monotonic()
 
     def _apply(self, changes: Changes) -> None:
-        stale = {record.key.key_id for record in changes.records}
+        stale = {record.credential.credential_id for record in changes.records}
         self._plans.update((plan.plan_id, plan) for plan in changes.plans)
         self._tenants.update((tenant.tenant_id, tenant) for tenant in changes.tenants)
         for record in changes.records:
-            key = record.key
-            self._records[key.key_id] = record
-            self._keys_by_tenant.setdefault(key.tenant_id, set()).add(key.key_id)
+            credential = record.credential
+            self._records[credential.credential_id] = record
+            ids = self._ids_by_tenant.setdefault(credential.tenant_id, set())
+            ids.add(credential.credential_id)
         for tenant_id in self._touched_tenants(changes):
-            stale |= self._keys_by_tenant.get(tenant_id, set())
-        for key_id in stale:
-            self._entries[key_id] = self._entry(self._records[key_id])
+            stale |= self._ids_by_tenant.get(tenant_id, set())
+        for credential_id in stale:
+            self._entries[credential_id] = self._entry(self._records[credential_id])
         self._revision = changes.revision
 
     def _touched_tenants(self, changes: Changes) -> set[str]:
@@ -145,11 +146,11 @@ class Keyset:
             }
         return touched
 
-    def _entry(self, record: KeyRecord) -> KeyEntry:
-        tenant = self._tenants[record.key.tenant_id]
+    def _entry(self, record: CredentialRecord) -> CredentialEntry:
+        tenant = self._tenants[record.credential.tenant_id]
         plan = self._plans[tenant.plan_id] if tenant.plan_id else None
         entry = build_entry(record, tenant, plan)
-        known = self._entries.get(record.key.key_id)
+        known = self._entries.get(record.credential.credential_id)
         if known is not None and known.principal == entry.principal:
             return replace(entry, principal=known.principal)
         return entry

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from auth.credentials import CredentialKind
 from auth.errors import ScopeMissing, ScopeNotGrantable, TestKeyNotGrantable
 from auth.scopes import PLATFORM_SCOPES
 
@@ -26,6 +27,9 @@ class Principal:
     burst: int | None
     units_per_month: int | None
     max_in_flight: int | None
+    kind: CredentialKind = "api_key"
+    networks: tuple[str, ...] | None = None
+    """Networks (CIDR) that the credential may be used from; None is anywhere."""
 
     def require(self, scope: str) -> None:
         """Pass if the credential holds `scope`.

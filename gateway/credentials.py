@@ -14,7 +14,7 @@ from gateway.errors import CredentialAmbiguous, CredentialInUrl
 _AUTHORIZATION = b"authorization"
 _API_KEY = b"x-api-key"
 _BEARER = b"bearer"
-_MARKS = (b"tg_live_", b"tg_test_")
+_MARKS = (b"tg_live_", b"tg_test_", b"tg_sess_", b"tg_clnt_", b"tg_boot_")
 _PARAMETERS = frozenset({b"access_token", b"api_key", b"apikey", b"api-key", b"x-api-key"})
 
 

@@ -33,7 +33,8 @@ class Reader:
         changes = await read_changes(self.engine, since=self.revision)
         assert changes.revision >= self.revision
         self.revision = changes.revision
-        self.revoked |= {one.key.key_id for one in changes.records if one.key.revoked_at}
+        found = (record.credential for record in changes.records)
+        self.revoked |= {one.credential_id for one in found if one.revoked_at}
 
     async def keep_reading(self) -> None:
         """Read again and again until cancelled."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from auth.api_keys import mint
+from auth.api_keys import SecretKind, mint
 from auth.authenticator import Authenticator
 from auth.errors import CredentialInvalid, TenantSuspended
 from auth.keyset import Keyset
@@ -67,7 +67,7 @@ async def test_unknown_and_wrong_keys_are_refused_alike(
 ) -> None:
     """A well-formed key that was never issued is invalid, known id or not."""
     await keyset.refresh()
-    forged = mint(is_test=False, key_id=issued.key.key_id if is_known else None)
+    forged = mint(kind="live", key_id=issued.key.key_id if is_known else None)
     with pytest.raises(CredentialInvalid):
         authenticator.authenticate(forged.text)
 
@@ -102,7 +102,7 @@ async def test_revocation_by_another_process_stops_the_next_request(
 
 async def test_new_key_works_at_once(server: Server, cli_store: Store, tenant: Tenant) -> None:
     """A key is good from the moment its answer arrives."""
-    assert not await server.accepts(mint(is_test=False).text)
+    assert not await server.accepts(mint(kind="live").text)
     issued = await cli_store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
     assert await server.accepts(issued.api_key)
 
@@ -177,7 +177,7 @@ async def test_suspended_tenant_is_told_so_and_comes_back(
     with pytest.raises(TenantSuspended):
         await server.principal(issued.api_key)
     with pytest.raises(CredentialInvalid):
-        await server.principal(mint(is_test=False, key_id=issued.key.key_id).text)
+        await server.principal(mint(kind="live", key_id=issued.key.key_id).text)
     await store.update_tenant(issued.key.tenant_id, status="active")
     await server.principal(issued.api_key)
 
@@ -236,6 +236,12 @@ async def test_last_use_is_handed_over_once(server: Server, issued: IssuedKey) -
     """Accepted requests are noted, refused ones are not."""
     await server.principal(issued.api_key)
     with pytest.raises(CredentialInvalid):
-        await server.principal(mint(is_test=False).text)
+        await server.principal(mint(kind="live").text)
     assert server.authenticator.take_last_used() == {issued.key.key_id: server.clock.now}
     assert server.authenticator.take_last_used() == {}
+
+
+@pytest.mark.parametrize("kind", ["clnt", "boot"])
+async def test_secret_that_is_not_for_requests_is_refused(server: Server, kind: SecretKind) -> None:
+    """The secret of a client and the bootstrap token open their own doors only."""
+    assert not await server.accepts(mint(kind=kind).text)

@@ -54,7 +54,7 @@ async def test_refresh_reads_only_what_changed(
     before = await read_changes(engine, since=0)
     issued = await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
     after = await read_changes(engine, since=before.revision)
-    assert [record.key.key_id for record in after.records] == [issued.key.key_id]
+    assert [record.credential.credential_id for record in after.records] == [issued.key.key_id]
     assert (after.tenants, after.plans) == ((), ())
 
 

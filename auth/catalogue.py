@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from auth.changes import READ_ONLY
 from auth.generation import Generation
+from auth.sealing import Sealer
 from auth.tables import catalog_revision
 
 Result = TypeVar("Result")
@@ -41,6 +42,7 @@ class Catalogue:
         engine: AsyncEngine,
         *,
         pepper: bytes,
+        sealer: Sealer,
         generation: Generation,
         now: Callable[[], datetime],
         announce: Announce = announce_to_nobody,
@@ -49,6 +51,7 @@ class Catalogue:
         self._engine = engine
         self._reading = engine.execution_options(**READ_ONLY)
         self._pepper = pepper
+        self._sealer = sealer
         self._generation = generation
         self._clock = now
         self._announce = announce

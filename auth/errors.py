@@ -16,8 +16,11 @@ AuthError
 ├── InvalidChange               a value that the catalogue does not take
 └── SecretError
     ├── SecretMissing           a secret of the server is not there
+    ├── SecretMalformed         the lines of a secret with versions are not in order
     ├── WeakSecret              a secret of the server can be guessed
-    └── PepperMismatch          the keys in the database were made with another pepper
+    ├── PepperMismatch          the keys in the database were made with another pepper
+    ├── SealingKeyMismatch      the secrets in the database were sealed with another key
+    └── SealBroken              a sealed secret does not open
 """
 
 from pathlib import Path
@@ -116,6 +119,14 @@ class SecretMissing(SecretError):
         self.path = path
 
 
+class SecretMalformed(SecretError):
+    """The lines of a secret with versions are not in order; `problem` never quotes them."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 class WeakSecret(SecretError):
     """A secret of the server can be guessed; `problem` never quotes it."""
 
@@ -126,3 +137,11 @@ class WeakSecret(SecretError):
 
 class PepperMismatch(SecretError):
     """The keys in the database were made with another pepper, so none of them would work."""
+
+
+class SealingKeyMismatch(SecretError):
+    """The secrets in the database were sealed with another key, so none of them would open."""
+
+
+class SealBroken(SecretError):
+    """A sealed secret was changed, moved, or sealed with a key that is not here."""

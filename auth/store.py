@@ -7,6 +7,6 @@ from auth.tenant_store import TenantStore
 class Store(TenantStore, KeyStore):
     """Keep plans, tenants and API keys in SQL.
 
-    `Store(engine, *, pepper, generation, now, announce)`: see `Catalogue` for how writes become
-    visible.
+    `Store(engine, *, pepper, sealer, generation, now, announce)`: see `Catalogue` for how writes
+    become visible.
     """

@@ -1,4 +1,4 @@
-"""Copy what cannot be made again, beside running servers: journals, the SQLite records, the pepper.
+"""Copy what cannot be made again, beside running servers: journals, the SQLite records, secrets.
 
 The journals are copied before the records. A record that is delivered meanwhile is then in both
 copies, and the ledger passes over what it has; in the other order it could be in neither.
@@ -20,7 +20,7 @@ from gateway.settings import Settings
 
 JOURNALS: Final = "journals"
 RECORDS: Final = "tollgate.db"
-PEPPER: Final = "key_pepper"
+SECRETS: Final = ("key_pepper", "sealing_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,10 @@ def make_backup(settings: Settings, folder: Path) -> Backup:
     if records is not None:
         files.append(RECORDS)
         _copy_database(records, unfinished / RECORDS)
-    if (settings.data_dir / PEPPER).exists():
-        files.append(PEPPER)
-        shutil.copyfile(settings.data_dir / PEPPER, unfinished / PEPPER)
+    for secret in SECRETS:
+        if (settings.data_dir / secret).exists():
+            files.append(secret)
+            shutil.copyfile(settings.data_dir / secret, unfinished / secret)
     for name in (*files, JOURNALS, "."):
         _sync(unfinished / name)
     unfinished.rename(folder)

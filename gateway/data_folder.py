@@ -1,6 +1,6 @@
 """Keep the data folder to the server's user alone.
 
-Threat: the database holds digests and the bill, the folder holds the pepper and the demo's keys.
+Threat: the database holds digests and the bill, the folder holds secrets and the demo's keys.
 Whoever on the machine can read them can test guesses of keys and learn every customer's business.
 """
 
@@ -21,6 +21,7 @@ _OTHERS: Final = 0o077
 _OWN_NAMES: Final = (
     "tollgate.db",
     "key_pepper",
+    "sealing_key",
     "generation",
     "server.lock",
     "journals",

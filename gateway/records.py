@@ -11,11 +11,19 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from auth.errors import PepperMismatch, SecretMissing, WeakSecret
+from auth.errors import (
+    PepperMismatch,
+    SealingKeyMismatch,
+    SecretMalformed,
+    SecretMissing,
+    WeakSecret,
+)
 from auth.generation import Generation
 from auth.key_store import has_keys
 from auth.pepper_mark import check_pepper
-from auth.peppers import load_pepper
+from auth.sealing import Sealer
+from auth.sealing_mark import has_sealing_mark, keep_sealing_marks
+from auth.secret_files import load_secret
 from auth.store import Store
 from gateway.data_folder import prepare_data_dir
 from gateway.database import check_schema, open_engine
@@ -47,6 +55,7 @@ class Records:
     store: Store
     generation: Generation
     pepper: bytes
+    sealer: Sealer
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +63,7 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
     """Open the records until the block ends; the schema must be current.
 
     Raises:
-        StartRefused: the data folder or the pepper is not usable.
+        StartRefused: the data folder, the pepper or the sealing key is not usable.
         SchemaMismatch: the database is older or newer than this program.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -67,16 +76,18 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
         generation = Generation(settings.data_dir / "generation")
         stack.callback(generation.close)
         pepper = await _read_pepper(settings, engine)
+        sealer = await _read_sealer(settings, engine)
         board = open_board(settings)
         stack.push_async_callback(board.close)
         store = Store(
             engine,
             pepper=pepper,
+            sealer=sealer,
             generation=generation,
             now=lambda: datetime.now(UTC),
             announce=board.announce,
         )
-        yield Records(engine, gate_engine, store, generation, pepper)
+        yield Records(engine, gate_engine, store, generation, pepper, sealer)
 
 
 @contextlib.asynccontextmanager
@@ -113,14 +124,15 @@ async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:
     path = settings.data_dir / "key_pepper"
     source = path if settings.key_pepper is None else "TOLLGATE_KEY_PEPPER"
     try:
-        pepper = load_pepper(settings.key_pepper, path, may_create=not await has_keys(engine))
+        found = load_secret(settings.key_pepper, path, may_create=not await has_keys(engine))
+        pepper = found.versions[found.newest]
         await check_pepper(engine, pepper)
     except SecretMissing:
         raise StartRefused(
             f"there is no secret in {path}: the keys in the database need the pepper that they "
             "were made with; bring the file back or set TOLLGATE_KEY_PEPPER"
         ) from None
-    except WeakSecret as error:
+    except (SecretMalformed, WeakSecret) as error:
         raise StartRefused(f"{source}: {error.problem}") from None
     except PepperMismatch:
         raise StartRefused(
@@ -128,3 +140,30 @@ async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:
             f"TOLLGATE_KEY_PEPPER, or bring {path} back, as it was"
         ) from None
     return pepper
+
+
+async def _read_sealer(settings: Settings, engine: AsyncEngine) -> Sealer:
+    """Find the key that the secrets in the database were sealed with.
+
+    Raises:
+        StartRefused: it is not there, can be guessed, or is another one.
+    """
+    path = settings.data_dir / "sealing_key"
+    source = path if settings.sealing_key is None else "TOLLGATE_SEALING_KEY"
+    remedy = f"set TOLLGATE_SEALING_KEY, or bring {path} back, as it was"
+    try:
+        may_create = not await has_sealing_mark(engine)
+        secret = load_secret(settings.sealing_key, path, may_create=may_create)
+        await keep_sealing_marks(engine, secret)
+    except SecretMissing:
+        raise StartRefused(
+            f"there is no secret in {path}: the records need the sealing key that they were made "
+            f"with; {remedy}"
+        ) from None
+    except (SecretMalformed, WeakSecret) as error:
+        raise StartRefused(f"{source}: {error.problem}") from None
+    except SealingKeyMismatch:
+        raise StartRefused(
+            f"{source} is not the sealing key that the records were made with: {remedy}"
+        ) from None
+    return Sealer(secret)

@@ -86,6 +86,11 @@ class Settings(BaseModel):
     the first start.
     """
 
+    sealing_key: SecretStr | None = None
+    """Key that private signing keys and the like are sealed with before they are stored, at least
+    32 bytes. Unset: `sealing_key` in the data folder, made at the first start.
+    """
+
     allow_plaintext: bool = False
     """Listen beyond loopback without TLS, for a proxy on another host that terminates it."""
 

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from auth.authenticator import Authenticator
 from auth.generation import Generation
 from auth.keyset import Keyset
+from auth.sealing import Sealer
+from auth.secret_files import VersionedSecret
 from auth.store import Store
 from gateway.database import create_engine
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
@@ -32,6 +34,7 @@ from tests.unit.gateway.dataplane.test_prediction import (
 )
 
 PEPPER = b"a pepper that all of the hosts have been given"
+SEALER = Sealer(VersionedSecret({1: b"a sealing key that all of the hosts have been given"}))
 PREFIX = "hosts"
 BODY = b'{"instances": [1, 2, 3]}'
 
@@ -80,6 +83,7 @@ async def running_host(
         store = Store(
             engine,
             pepper=PEPPER,
+            sealer=SEALER,
             generation=generation,
             now=lambda: datetime.now(UTC),
             announce=board.announce,

@@ -18,7 +18,7 @@ def register(program: typer.Typer) -> None:
 
 
 def back_up(folder: Folder, *, as_json: Json = False) -> None:
-    """Copy journals, SQLite records and pepper, beside a running server.
+    """Copy journals, SQLite records and secrets, beside a running server.
 
     Records in PostgreSQL are not copied: run pg_dump after this, not before.
 

@@ -41,7 +41,7 @@ SUBCOMMANDS: Final = {
     "demo": Subcommand("demo", "Serve a demo tenant and print a request that works."),
     "migrate": Subcommand("migrate", "Make the database, or bring it up to date."),
     "backup": Subcommand(
-        "backup", "Copy journals, SQLite records and pepper, beside a running server."
+        "backup", "Copy journals, SQLite records and secrets, beside a running server."
     ),
     "usage": Subcommand("usage", "Read the bill: requests, rows and units."),
     "check": Subcommand("models", "Check a model repository before it is served."),

@@ -12,10 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.changes import read_changes
 from auth.generation import Generation
+from auth.sealing import Sealer
+from auth.secret_files import VersionedSecret
 from auth.store import Store
 from gateway.database import create_engine
 
 PEPPER = b"a pepper for tests, long enough to be one"
+SEALER = Sealer(VersionedSecret({1: b"a sealing key for tests, long enough too"}))
 WRITERS = 4
 KEYS_EACH = 15
 
@@ -53,7 +56,13 @@ async def stores(migrated_postgres: str, tmp_path: Path) -> AsyncIterator[list[S
             generation = Generation(tmp_path / f"generation-{number}")
             stack.callback(generation.close)
             opened.append(
-                Store(engine, pepper=PEPPER, generation=generation, now=lambda: datetime.now(UTC))
+                Store(
+                    engine,
+                    pepper=PEPPER,
+                    sealer=SEALER,
+                    generation=generation,
+                    now=lambda: datetime.now(UTC),
+                )
             )
         yield opened
 

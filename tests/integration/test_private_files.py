@@ -10,6 +10,7 @@ WRITTEN = {
     "tollgate.db-wal",
     "tollgate.db-shm",
     "key_pepper",
+    "sealing_key",
     "generation",
     "demo.json",
     "journals",

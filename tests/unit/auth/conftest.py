@@ -13,11 +13,14 @@ from auth.errors import CredentialInvalid, TenantSuspended
 from auth.generation import Generation
 from auth.keyset import Keyset
 from auth.principal import Principal
+from auth.sealing import Sealer
+from auth.secret_files import VersionedSecret
 from auth.store import Store
 from auth.tenants import Tenant
 from gateway.database import create_engine
 
 PEPPER = b"a pepper for tests, long enough to be one"
+SEALER = Sealer(VersionedSecret({1: b"a sealing key for tests, long enough too"}))
 
 
 @dataclass
@@ -93,7 +96,7 @@ def generation(data_dir: Path) -> Iterator[Generation]:
 @pytest.fixture
 def store(engine: AsyncEngine, generation: Generation, clock: FakeClock) -> Store:
     """Return the server's store."""
-    return Store(engine, pepper=PEPPER, generation=generation, now=clock.aware)
+    return Store(engine, pepper=PEPPER, sealer=SEALER, generation=generation, now=clock.aware)
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ async def cli_store(database_url: str, data_dir: Path, clock: FakeClock) -> Asyn
     """Return the store of another process on the same data folder."""
     engine = create_engine(database_url)
     generation = Generation(data_dir / "generation")
-    yield Store(engine, pepper=PEPPER, generation=generation, now=clock.aware)
+    yield Store(engine, pepper=PEPPER, sealer=SEALER, generation=generation, now=clock.aware)
     await engine.dispose()
     generation.close()
 

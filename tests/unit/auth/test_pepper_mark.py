@@ -10,7 +10,7 @@ from auth.pepper_mark import check_pepper
 from auth.store import Store
 from auth.tables import api_keys, catalog_revision
 from auth.tenants import PLATFORM_TENANT_ID
-from tests.unit.auth.conftest import PEPPER, FakeClock
+from tests.unit.auth.conftest import PEPPER, SEALER, FakeClock
 
 OTHER = b"another one of them, just as long as it"
 
@@ -36,7 +36,7 @@ async def test_no_key_is_made_with_a_second_pepper(
     *, engine: AsyncEngine, store: Store, generation: Generation, clock: FakeClock
 ) -> None:
     """A process that started before the first key was made finds out when it makes one."""
-    other = Store(engine, pepper=OTHER, generation=generation, now=clock.aware)
+    other = Store(engine, pepper=OTHER, sealer=SEALER, generation=generation, now=clock.aware)
     await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=["predict"])
     with pytest.raises(PepperMismatch):
         await other.create_key(PLATFORM_TENANT_ID, name="lost", scopes=["predict"])

@@ -15,11 +15,12 @@ from tests.unit.gateway.usage.conftest import record_of
 
 @pytest.fixture
 def settings(tmp_path: Path, migrated_file: Path) -> Settings:
-    """Settings of a data folder with records, a pepper and no journal yet."""
+    """Settings of a data folder with records, secrets and no journal yet."""
     data_dir = tmp_path / "var"
     (data_dir / "journals").mkdir(parents=True)
     (data_dir / "tollgate.db").write_bytes(migrated_file.read_bytes())
     (data_dir / "key_pepper").write_text("a pepper")
+    (data_dir / "sealing_key").write_text("a key")
     return Settings(data_dir=data_dir)
 
 
@@ -32,7 +33,7 @@ async def test_everything_that_cannot_be_made_again_is_copied(
     await journal.record(record_of("r"))
     backup = make_backup(settings, tmp_path / "backup")
     await journal.close()
-    assert backup.files == ("journals/worker-0.db", "tollgate.db", "key_pepper")
+    assert backup.files == ("journals/worker-0.db", "tollgate.db", "key_pepper", "sealing_key")
     copied = Journal(tmp_path / "backup" / "journals" / "worker-0.db", max_bytes=1 << 20)
     await copied.open()
     segments = await copied.read(0, 10)
@@ -57,10 +58,10 @@ def test_failed_backup_has_not_the_name_of_one(settings: Settings, tmp_path: Pat
 
 
 def test_records_in_postgresql_are_left_to_its_tools(settings: Settings, tmp_path: Path) -> None:
-    """The journals and the pepper are copied all the same."""
+    """The journals and the secrets are copied all the same."""
     elsewhere = settings.model_copy(update={"database_url": "postgresql://there/records"})
     backup = make_backup(elsewhere, tmp_path / "backup")
-    assert (backup.has_records, backup.files) == (False, ("key_pepper",))
+    assert (backup.has_records, backup.files) == (False, ("key_pepper", "sealing_key"))
 
 
 def test_records_elsewhere_are_found(settings: Settings, tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ def test_migrate_makes_a_private_database(terminal: Terminal) -> None:
 
 
 def test_commands_make_private_files(terminal: Terminal) -> None:
-    """The pepper and the counter, too."""
+    """The secrets and the counter, too."""
     terminal.run_apart("migrate", umask=ANYBODY)
     terminal.run_apart("keys", "list", "platform", umask=ANYBODY)
     found = modes(data_dir(terminal))
-    assert {"var/key_pepper", "var/generation"} <= found.keys()
+    assert {"var/key_pepper", "var/sealing_key", "var/generation"} <= found.keys()
     assert set(found.values()) == {"0o700", "0o600"}
 
 

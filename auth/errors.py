@@ -3,6 +3,7 @@
 AuthError
 ├── CredentialError
 │   ├── CredentialMissing       no credential was sent
+│   ├── AssertionReplayed       a client's assertion was accepted before
 │   └── CredentialInvalid       malformed, unknown, wrong, expired or revoked: all alike outside
 ├── ScopeMissing                the credential lacks the scope that the operation needs
 ├── ScopeNotGrantable           a key may not pass on more than it holds
@@ -11,7 +12,8 @@ AuthError
 ├── NotFound
 │   ├── TenantNotFound          no such tenant
 │   ├── PlanNotFound            no such plan
-│   └── KeyNotFound             no such key, or another tenant's
+│   ├── KeyNotFound             no such key, or another tenant's
+│   └── ClientNotFound          no such OAuth2 client, or another tenant's
 ├── KeysetUnavailable           the keys in memory are known to be stale, the database is away
 ├── InvalidChange               a value that the catalogue does not take
 └── SecretError
@@ -50,6 +52,10 @@ class CredentialInvalid(CredentialError):
         super().__init__(reason)
         self.reason = reason
         self.is_unknown = is_unknown
+
+
+class AssertionReplayed(CredentialError):
+    """An assertion of a client was accepted before, on this server or on another."""
 
 
 class ScopeMissing(AuthError):
@@ -92,6 +98,10 @@ class PlanNotFound(NotFound):
 
 class KeyNotFound(NotFound):
     """There is no such key, or it is another tenant's: never told apart."""
+
+
+class ClientNotFound(NotFound):
+    """There is no such OAuth2 client, or it is another tenant's: never told apart."""
 
 
 class KeysetUnavailable(AuthError):

@@ -50,7 +50,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-_ID: Final = String(64).with_variant(String(64, collation="C"), "postgresql")
+ID: Final = String(64).with_variant(String(64, collation="C"), "postgresql")
 """Ids are ordered by code points: the order of pages is then the one of `>` everywhere."""
 
 metadata: Final = MetaData(naming_convention=_NAMES)
@@ -70,7 +70,7 @@ catalog_revision: Final = Table(
 plans: Final = Table(
     "plans",
     metadata,
-    Column("plan_id", _ID, primary_key=True),
+    Column("plan_id", ID, primary_key=True),
     Column("name", String(200), nullable=False),
     Column("requests_per_second", Float(53)),
     Column("burst", BigInteger),
@@ -83,7 +83,7 @@ plans: Final = Table(
 tenants: Final = Table(
     "tenants",
     metadata,
-    Column("tenant_id", _ID, primary_key=True),
+    Column("tenant_id", ID, primary_key=True),
     Column("name", String(200), nullable=False),
     Column("plan_id", ForeignKey("plans.plan_id"), index=True),
     Column("models", JSON, nullable=False),
@@ -95,7 +95,7 @@ tenants: Final = Table(
 api_keys: Final = Table(
     "api_keys",
     metadata,
-    Column("key_id", _ID, primary_key=True),
+    Column("key_id", ID, primary_key=True),
     Column("tenant_id", ForeignKey("tenants.tenant_id"), nullable=False, index=True),
     Column("name", String(200), nullable=False),
     Column("scopes", JSON, nullable=False),

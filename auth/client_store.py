@@ -1,0 +1,291 @@
+"""Issue, list, rotate and revoke OAuth2 clients."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from auth.api_keys import ParsedKey, digest
+from auth.catalogue import Catalogue
+from auth.client_keys import ClientKey, read_keys
+from auth.client_records import client_from, read_client_keys
+from auth.client_tables import oauth_client_keys, oauth_client_secrets, oauth_clients
+from auth.clients import CLIENT_ID_PREFIX, Client, IssuedClient, client_id_of, mint_secret
+from auth.errors import ClientNotFound, InvalidChange
+from auth.pepper_mark import keep_mark
+from auth.rules import (
+    check_expiry,
+    check_name,
+    check_overlap,
+    check_override,
+    check_page,
+    check_rate,
+    check_scopes,
+    is_id,
+)
+from auth.tenant_store import plan_in, tenant_in
+
+
+class ClientStore(Catalogue):
+    """Keep OAuth2 clients.
+
+    Threat: another tenant's client must look like one that never was, so every look-up names the
+    tenant and the client in one condition.
+    """
+
+    async def create_client(
+        self,
+        tenant_id: str,
+        *,
+        name: str,
+        scopes: Iterable[str],
+        jwks: Mapping[str, object] | None = None,
+        expires_at: datetime | None = None,
+        requests_per_second: float | None = None,
+        burst: int | None = None,
+        may_exceed_plan: bool = False,
+    ) -> IssuedClient:
+        """Make a client that signs with keys of its own, or without `jwks` one with a secret.
+
+        With `may_exceed_plan`, which is the platform's to say, the client's own limits hold
+        whatever the plan says; else they can only tighten it.
+
+        Raises:
+            InvalidChange: a value is not taken, or a limit is above the plan's and may not be.
+            TenantNotFound: there is no such tenant.
+        """
+        now = self._now()
+        minted = mint_secret()
+        client = Client(
+            client_id=client_id_of(minted),
+            tenant_id=tenant_id,
+            name=check_name(name),
+            scopes=tuple(check_scopes(scopes, tenant_id=tenant_id)),
+            authentication="client_secret" if jwks is None else "private_key_jwt",
+            created_at=now,
+            expires_at=check_expiry(expires_at, now=now),
+            revoked_at=None,
+            last_used_at=None,
+            requests_per_second=requests_per_second,
+            burst=check_rate(requests_per_second, burst),
+            may_exceed_plan=may_exceed_plan,
+            keys=() if jwks is None else read_keys(jwks),
+        )
+
+        async def change(connection: AsyncConnection, revision: int) -> None:
+            await _check_within_plan(connection, client)
+            await connection.execute(insert(oauth_clients).values(**_row(client, revision)))
+            if client.keys:
+                await _add_keys(connection, client.client_id, client.keys)
+            else:
+                await self._add_client_secret(connection, minted)
+
+        await self._write(change, tenant_id=tenant_id)
+        return IssuedClient(client, None if client.keys else minted.text)
+
+    async def get_client(self, tenant_id: str, client_id: str) -> Client:
+        """Return a client of the tenant with the keys that count now.
+
+        Raises:
+            ClientNotFound: there is none of this id, or it is another tenant's.
+        """
+        now = self._now()
+        return await self._read(
+            lambda connection: _client_in(connection, tenant_id, client_id, now=now)
+        )
+
+    async def list_clients(
+        self, tenant_id: str, *, after: str | None, limit: int
+    ) -> list[Client]:
+        """Return a page of the tenant's clients in the order of their ids, revoked ones too.
+
+        Raises:
+            InvalidChange: `after` or `limit` is unreasonable.
+            TenantNotFound: there is no such tenant.
+        """
+        check_page(after, limit)
+        now = self._now()
+        query = select(oauth_clients).where(oauth_clients.c.tenant_id == tenant_id)
+        if after is not None:
+            query = query.where(oauth_clients.c.client_id > after)
+        query = query.order_by(oauth_clients.c.client_id).limit(limit)
+
+        async def operation(connection: AsyncConnection) -> list[Client]:
+            await tenant_in(connection, tenant_id)
+            rows = list(await connection.execute(query))
+            keys = await read_client_keys(connection, [row.client_id for row in rows], now=now)
+            return [client_from(row, keys.get(row.client_id, ())) for row in rows]
+
+        return await self._read(operation)
+
+    async def revoke_client(self, tenant_id: str, client_id: str) -> None:
+        """Stop a client and all of its tokens for good, before this returns; once more is nothing.
+
+        Raises:
+            ClientNotFound: there is none of this id, or it is another tenant's.
+        """
+        now = self._now()
+
+        async def change(connection: AsyncConnection, revision: int) -> None:
+            await _client_in(connection, tenant_id, client_id, now=now)
+            is_live = oauth_clients.c.revoked_at.is_(None)
+            stopped = update(oauth_clients).where(oauth_clients.c.client_id == client_id, is_live)
+            await connection.execute(stopped.values(revoked_at=now, revision=revision))
+
+        await self._write(change, tenant_id=tenant_id)
+
+    async def rotate_client(
+        self,
+        tenant_id: str,
+        client_id: str,
+        *,
+        overlap_seconds: int,
+        jwks: Mapping[str, object] | None = None,
+    ) -> IssuedClient:
+        """Give a client a new secret, or its new keys; the earlier ones go on for the overlap.
+
+        What already had an end keeps it if it is sooner. A client goes on as it began: one with a
+        secret takes no keys.
+
+        Raises:
+            InvalidChange: the overlap is out of range, the client is revoked or expired, or the
+                keys do not fit.
+            ClientNotFound: there is none of this id, or it is another tenant's.
+        """
+        check_overlap(overlap_seconds)
+        now = self._now()
+        ends_at = now + timedelta(seconds=overlap_seconds)
+        keys = () if jwks is None else read_keys(jwks)
+
+        async def change(connection: AsyncConnection, revision: int) -> IssuedClient:
+            client = await _client_in(connection, tenant_id, client_id, now=now)
+            _check_rotation(client, keys, now=now)
+            stamped = update(oauth_clients).where(oauth_clients.c.client_id == client_id)
+            await connection.execute(stamped.values(revision=revision))
+            if keys:
+                await _replace_keys(connection, client_id, keys, now=now, ends_at=ends_at)
+                client = await _client_in(connection, tenant_id, client_id, now=now)
+                return IssuedClient(client, None)
+            await _end_secrets(connection, client_id, now=now, ends_at=ends_at)
+            minted = mint_secret(client_id)
+            await self._add_client_secret(connection, minted)
+            return IssuedClient(client, minted.text)
+
+        return await self._write(change, tenant_id=tenant_id)
+
+    async def touch_clients(self, last_used: Mapping[str, datetime]) -> None:
+        """Note when clients were last used; a time never goes back, and nothing is reloaded."""
+        rows = [
+            {"used_client_id": client_id, "at": at}
+            for client_id, at in sorted(last_used.items())
+            if client_id.startswith(CLIENT_ID_PREFIX)
+        ]
+        if not rows:
+            return
+        client = oauth_clients.c
+        is_earlier = or_(client.last_used_at.is_(None), client.last_used_at < bindparam("at"))
+        touched = (
+            update(oauth_clients)
+            .where((client.client_id == bindparam("used_client_id")) & is_earlier)
+            .values(last_used_at=bindparam("at"))
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(touched, rows)
+
+    async def _add_client_secret(self, connection: AsyncConnection, minted: ParsedKey) -> None:
+        """Store what is kept of a secret: its digest.
+
+        Raises:
+            PepperMismatch: the secrets that are there were made with another pepper.
+        """
+        await keep_mark(connection, self._pepper)
+        row = {"client_id": client_id_of(minted), "digest": digest(self._pepper, minted.text)}
+        await connection.execute(insert(oauth_client_secrets).values(**row))
+
+
+async def _client_in(
+    connection: AsyncConnection, tenant_id: str, client_id: str, *, now: datetime
+) -> Client:
+    row = None
+    if is_id(tenant_id) and is_id(client_id):
+        clients = oauth_clients.c
+        both = (clients.client_id == client_id) & (clients.tenant_id == tenant_id)
+        row = (await connection.execute(select(oauth_clients).where(both))).first()
+    if row is None:
+        raise ClientNotFound("there is no such client")
+    keys = await read_client_keys(connection, [client_id], now=now)
+    return client_from(row, keys.get(client_id, ()))
+
+
+async def _check_within_plan(connection: AsyncConnection, client: Client) -> None:
+    """Pass limits that the platform set, or that are within the plan of the client's tenant."""
+    tenant = await tenant_in(connection, client.tenant_id)
+    if tenant.plan_id is None or client.may_exceed_plan:
+        return
+    plan = await plan_in(connection, tenant.plan_id)
+    own_rate = client.requests_per_second
+    check_override(own_rate, plan.requests_per_second, field="requests_per_second")
+    check_override(client.burst, plan.burst, field="burst")
+
+
+def _row(client: Client, revision: int) -> dict[str, Any]:
+    columns = asdict(replace(client, keys=()))
+    del columns["keys"]
+    return columns | {"revision": revision}
+
+
+def _check_rotation(client: Client, keys: tuple[ClientKey, ...], *, now: datetime) -> None:
+    if client.revoked_at is not None:
+        raise InvalidChange("the client is revoked", "client_id")
+    if client.expires_at is not None and client.expires_at <= now:
+        raise InvalidChange("the client has expired", "client_id")
+    if keys and client.authentication == "client_secret":
+        raise InvalidChange("is for clients that sign; this one has a secret", "jwks")
+    if not keys and client.authentication == "private_key_jwt":
+        raise InvalidChange("must hold the new keys of a client that signs", "jwks")
+    known = {key.name: key for key in client.keys}
+    if any(known.get(key.name, key) != key for key in keys):
+        raise InvalidChange("holds another key under a kid that is in use", "jwks")
+
+
+async def _add_keys(
+    connection: AsyncConnection, client_id: str, keys: tuple[ClientKey, ...]
+) -> None:
+    rows = [{"client_id": client_id, "kid": key.name, "jwk": key.jwk} for key in keys]
+    await connection.execute(insert(oauth_client_keys), rows)
+
+
+async def _replace_keys(
+    connection: AsyncConnection,
+    client_id: str,
+    keys: tuple[ClientKey, ...],
+    *,
+    now: datetime,
+    ends_at: datetime,
+) -> None:
+    """Put the new keys in, end those that are not among them at `ends_at` or sooner."""
+    key = oauth_client_keys.c
+    names = [item.name for item in keys]
+    of_client = key.client_id == client_id
+    is_over = (key.expires_at <= now) | key.kid.in_(names)
+    await connection.execute(delete(oauth_client_keys).where(of_client & is_over))
+    later = or_(key.expires_at.is_(None), key.expires_at > ends_at)
+    ended = update(oauth_client_keys).where(of_client & later).values(expires_at=ends_at)
+    await connection.execute(ended)
+    await _add_keys(connection, client_id, keys)
+
+
+async def _end_secrets(
+    connection: AsyncConnection, client_id: str, *, now: datetime, ends_at: datetime
+) -> None:
+    """Drop what has ended and end the rest at `ends_at` or sooner."""
+    secret = oauth_client_secrets.c
+    of_client = secret.client_id == client_id
+    is_over = of_client & (secret.expires_at <= now)
+    await connection.execute(delete(oauth_client_secrets).where(is_over))
+    later = or_(secret.expires_at.is_(None), secret.expires_at > ends_at)
+    ended = update(oauth_client_secrets).where(of_client & later).values(expires_at=ends_at)
+    await connection.execute(ended)

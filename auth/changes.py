@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from auth.client_records import read_client_records
 from auth.credentials import credential_of_key
 from auth.entries import CredentialRecord, StoredSecret, epoch_seconds
 from auth.rows import API_KEY_COLUMNS, api_key_from, plan_from, tenant_from
@@ -42,6 +43,7 @@ async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
         if revision is not None and revision == since > 0:
             return Changes(revision=revision, records=(), tenants=(), plans=())
         records = await read_key_records(connection, since=since)
+        records += await read_client_records(connection, since=since)
         tenant_rows = await connection.execute(select(tenants).where(tenants.c.revision > since))
         plan_rows = await connection.execute(select(plans).where(plans.c.revision > since))
         return Changes(

@@ -1,17 +1,16 @@
 """Read OAuth2 clients from SQL: as records of the keyset, and one with its keys."""
 
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.client_keys import ClientKey, stored_key
 from auth.client_tables import oauth_client_keys, oauth_client_secrets, oauth_clients
 from auth.clients import Client, ClientAuthentication, credential_of_client
 from auth.entries import CredentialRecord, StoredSecret, epoch_seconds
-
-AnyRow = Row[*tuple[Any, ...]]
+from auth.rows import AnyRow
 
 _COLUMNS: Final = tuple(oauth_clients.columns)
 

@@ -97,9 +97,7 @@ class ClientStore(Catalogue):
             lambda connection: _client_in(connection, tenant_id, client_id, now=now)
         )
 
-    async def list_clients(
-        self, tenant_id: str, *, after: str | None, limit: int
-    ) -> list[Client]:
+    async def list_clients(self, tenant_id: str, *, after: str | None, limit: int) -> list[Client]:
         """Return a page of the tenant's clients in the order of their ids, revoked ones too.
 
         Raises:

@@ -36,7 +36,7 @@ class CredentialEntry:
 
 @dataclass(frozen=True, slots=True)
 class CredentialRecord:
-    """Join a credential with its secrets, as they were read together; a client has none here."""
+    """Join a credential with its secrets, as they were read together."""
 
     credential: Credential
     secrets: tuple[StoredSecret, ...]

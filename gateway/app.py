@@ -17,7 +17,7 @@ from gateway.middleware import App, ControlPlaneEdge, Receive, Send
 from gateway.observability.reporting import SILENT, Reporting
 from gateway.problem_handlers import install_problem_handlers
 from gateway.public_doors import create_guard
-from gateway.routes import api_keys, health, models, pages, plans, tenants, usage
+from gateway.routes import api_keys, clients, health, models, pages, plans, tenants, usage
 from gateway.services import nobody_waits, open_services
 from gateway.settings import Settings
 
@@ -30,6 +30,7 @@ ROUTERS = (
     plans.router,
     tenants.router,
     api_keys.router,
+    clients.router,
 )
 
 

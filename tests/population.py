@@ -1,5 +1,7 @@
 """Tenants and keys for a load, made through the public API with the admin key."""
 
+from dataclasses import dataclass
+
 from tests.load import Caller
 from tests.serving import Server
 
@@ -35,6 +37,24 @@ def make_caller(server: Server, tenant_id: str, **fields: object) -> Caller:
     answer = server.call("POST", path, key=server.demo["admin_key"], body=body)
     assert answer.status == 201, answer.body
     return Caller(tenant_id, answer.body["key_id"], answer.body["api_key"])
+
+
+@dataclass(frozen=True)
+class OAuthClient:
+    """An OAuth2 client of a tenant; the secret is empty where it signs."""
+
+    tenant_id: str
+    client_id: str
+    client_secret: str
+
+
+def make_client(server: Server, tenant_id: str, **fields: object) -> OAuthClient:
+    """Make an OAuth2 client for predictions."""
+    body = {"name": "machine", "scopes": ["predict"]} | fields
+    path = f"/v1/tenants/{tenant_id}/clients"
+    answer = server.call("POST", path, key=server.demo["admin_key"], body=body)
+    assert answer.status == 201, answer.body
+    return OAuthClient(tenant_id, answer.body["client_id"], answer.body["client_secret"] or "")
 
 
 def populate(server: Server, *, tenants: int, keys_each: int) -> list[Caller]:

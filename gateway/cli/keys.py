@@ -69,7 +69,7 @@ def create_key(
         return await store.create_key(
             tenant_id,
             name=name,
-            scopes=_scopes(scopes, tenant_id),
+            scopes=chosen_scopes(scopes, tenant_id),
             expires_at=None
             if expires_at is None
             else parse_moment(expires_at, name="--expires-at"),
@@ -134,7 +134,8 @@ def revoke_key(*, tenant_id: TenantId, key_id: KeyId, as_json: Json = False) -> 
         typer.echo(f"{key_id} is revoked")
 
 
-def _scopes(scopes: str, tenant_id: str) -> tuple[str, ...]:
+def chosen_scopes(scopes: str, tenant_id: str) -> tuple[str, ...]:
+    """Read a comma list of scopes; `all` is every one that the tenant may hold."""
     if scopes == _EVERY_SCOPE:
         return tuple(sorted(ALL_SCOPES if tenant_id == PLATFORM_TENANT_ID else TENANT_SCOPES))
     return tuple(scope.strip() for scope in scopes.split(",") if scope.strip())

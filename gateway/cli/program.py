@@ -49,6 +49,7 @@ SUBCOMMANDS: Final = {
     "plans": Subcommand("plans", "Create, list and show plans: the limits that tenants buy."),
     "tenants": Subcommand("tenants", "Create, list, show and change tenants: the customers."),
     "keys": Subcommand("keys", "Issue, list, show, rotate and revoke API keys."),
+    "clients": Subcommand("clients", "Make, list, show, rotate and revoke OAuth2 clients."),
 }
 
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
-PATH_IDS = {"tenant_id", "key_id", "plan_id", "model", "version"}
+PATH_IDS = {"tenant_id", "key_id", "client_id", "plan_id", "model", "version"}
 QUERY_IDS = {"tenant_id", "after"}
 QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by"}
 BODY_IDS = {"plan_id", "models", "scopes"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
-    *("expires_at", "test", "limits", "overlap_seconds", "instances", "signature_name"),
+    *("expires_at", "test", "limits", "overlap_seconds", "instances", "signature_name", "jwks"),
 }
-SMUGGLED = ("tenant_id", "key_id")
+SMUGGLED = ("tenant_id", "key_id", "client_id")
 """Members and parameters that no operation has, which must not be heard."""
 
 HEADERS = ("Idempotency-Key", "X-Tenant-Id", "X-Request-Id", "Cookie", "X-Forwarded-User")
@@ -29,6 +29,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "changeTenant": {"status": "suspended"},
     "createKey": {"name": "x", "scopes": ["no such scope"]},
     "rotateKey": {"overlap_seconds": -1},
+    "createClient": {"name": "x", "scopes": ["no such scope"]},
+    "rotateClient": {"overlap_seconds": -1},
     "predict": {"instances": ["no number"]},
 }
 """A body for each operation that has one; where it would change the caller's own, a bad one."""
@@ -36,6 +38,8 @@ BODIES: dict[str, dict[str, Any]] = {
 GOOD_BODIES = BODIES | {
     "createKey": {"name": "x", "scopes": ["predict"]},
     "rotateKey": {"overlap_seconds": 0},
+    "createClient": {"name": "x", "scopes": ["predict"]},
+    "rotateClient": {"overlap_seconds": 0},
     "predict": {"instances": [1]},
 }
 """A body that would be taken, for a path that must not be."""

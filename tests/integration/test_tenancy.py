@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.id_places import BODIES, Place, Request, places_of, requests_of
 from tests.load import Caller
-from tests.population import make_caller, make_plan
+from tests.population import make_caller, make_client, make_plan
 from tests.repositories import scaled_model, write_model
 from tests.serving import Server, free_port
 from tests.wire import send_raw, statuses
@@ -78,6 +78,7 @@ def make_neighbours(server: Server) -> Neighbours:
     ids = {
         "tenant_id": other_tenant,
         "key_id": other.key_id,
+        "client_id": make_client(server, other_tenant, name=f"{CANARY} client").client_id,
         "plan_id": other_plan,
         "model": models[0],
         "request_id": used.headers["x-request-id"],
@@ -86,6 +87,7 @@ def make_neighbours(server: Server) -> Neighbours:
     own_ids = {
         "tenant_id": tenant_id,
         "key_id": spare.key_id,
+        "client_id": make_client(server, tenant_id).client_id,
         "plan_id": plan_id,
         "model": "shared",
         "version": "1",

@@ -247,13 +247,11 @@ async def test_client_that_has_ended_is_not_rotated(
             await store.rotate_client(tenant.tenant_id, client.client_id, overlap_seconds=0)
 
 
-async def test_last_use_never_goes_back(
-    store: Store, keyset: Keyset, tenant: Tenant, clock: FakeClock
-) -> None:
+async def test_last_use_never_goes_back(store: Store, keyset: Keyset, tenant: Tenant) -> None:
     """Nor does it make anybody reload; ids of keys are left alone."""
     client = await make_client(store, tenant)
     await keyset.refresh()
-    earlier, later = clock.now, clock.now + timedelta(seconds=9)
+    earlier, later = client.created_at, client.created_at + timedelta(seconds=9)
     await store.touch_clients({client.client_id: later, "0123456789abcdef": later})
     await store.touch_clients({client.client_id: earlier})
     found = await store.get_client(tenant.tenant_id, client.client_id)

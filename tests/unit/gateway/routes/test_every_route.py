@@ -30,6 +30,7 @@ from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PUBLIC = {"getLiveness", "getReadiness"}
 _KEYS = "/v1/tenants/{tenant_id}/keys"
+_CLIENTS = "/v1/tenants/{tenant_id}/clients"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,29 @@ OPERATIONS = {
         is_of_a_tenant=True,
     ),
 }
+OPERATIONS |= {
+    "createClient": Operation(
+        "POST",
+        _CLIENTS,
+        frozenset({KEYS_WRITE}),
+        {"name": "x", "scopes": ["predict"]},
+        is_of_a_tenant=True,
+    ),
+    "listClients": Operation("GET", _CLIENTS, frozenset({KEYS_READ}), is_of_a_tenant=True),
+    "getClient": Operation(
+        "GET", _CLIENTS + "/{client_id}", frozenset({KEYS_READ}), is_of_a_tenant=True
+    ),
+    "revokeClient": Operation(
+        "DELETE", _CLIENTS + "/{client_id}", frozenset({KEYS_WRITE}), is_of_a_tenant=True
+    ),
+    "rotateClient": Operation(
+        "POST",
+        _CLIENTS + "/{client_id}/rotate",
+        frozenset({KEYS_WRITE}),
+        {"overlap_seconds": 0},
+        is_of_a_tenant=True,
+    ),
+}
 OF_A_TENANT = sorted(name for name, operation in OPERATIONS.items() if operation.is_of_a_tenant)
 
 per_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
@@ -107,7 +131,8 @@ async def _documented(plane: ControlPlane) -> dict[str, tuple[str, str, dict[str
 
 
 def _path(operation: Operation, target: Caller) -> str:
-    return operation.path.format(tenant_id=target.tenant_id, key_id=target.key_id)
+    ids = {"tenant_id": target.tenant_id, "key_id": target.key_id, "client_id": target.key_id}
+    return operation.path.format(**ids)
 
 
 async def test_every_operation_has_a_row(plane: ControlPlane) -> None:

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from auth.api_keys import digest, parse
-from auth.entries import CredentialEntry, StoredSecret
-from auth.errors import CredentialInvalid, TenantSuspended
+from auth.entries import StoredSecret, check_usable
+from auth.errors import CredentialInvalid
 from auth.keyset import Keyset
 from auth.principal import Principal
+from auth.token_gate import PREFIX, TokenGate
 
 _DIGEST_BYTES: Final = 32
 
@@ -32,16 +33,19 @@ class Authenticator:
     `now` gives epoch seconds. The keyset must be current: see `Keyset.refresh`.
     """
 
-    def __init__(self, keyset: Keyset, *, pepper: bytes, now: Callable[[], float]) -> None:
+    def __init__(
+        self, keyset: Keyset, *, pepper: bytes, tokens: TokenGate, now: Callable[[], float]
+    ) -> None:
         """Answer from `keyset`; `pepper` is the one that its digests were made with."""
         self._keyset = keyset
+        self._tokens = tokens
         self._pepper = pepper
         self._now = now
         self._last_used: dict[str, float] = {}
         self._decoys = (StoredSecret(secrets.token_bytes(_DIGEST_BYTES), math.inf),)
 
     def authenticate(self, credential: str) -> Principal:
-        """Return the principal of a key; the same object for the same key until it changes.
+        """Return the principal of a key or a token; the same object until something changes.
 
         Threat: an unknown key id that answered faster than a wrong secret would tell a guesser
         which ids exist, so both are digested and compared.
@@ -50,6 +54,8 @@ class Authenticator:
             CredentialInvalid: malformed, unknown, wrong, revoked or expired.
             TenantSuspended: the key is good, its tenant is suspended.
         """
+        if credential.startswith(PREFIX):
+            return self._tokens.authenticate(credential)
         key_id, kind, text = parse(credential)
         prefix = _PREFIXES.get(kind)
         if prefix is None:
@@ -61,7 +67,9 @@ class Authenticator:
         if entry is None or ends_at is None:
             reason = "unknown key id" if entry is None else "wrong secret"
             raise CredentialInvalid(reason, is_unknown=True)
-        self._check(entry, now=now, secret_ends_at=ends_at)
+        if now >= ends_at:
+            raise CredentialInvalid("rotated")
+        check_usable(entry, now=now)
         self._last_used[credential_id] = now
         return entry.principal
 
@@ -77,14 +85,3 @@ class Authenticator:
             if hmac.compare_digest(secret.digest, offered):
                 return secret.expires_at_seconds
         return None
-
-    @staticmethod
-    def _check(entry: CredentialEntry, *, now: float, secret_ends_at: float) -> None:
-        if entry.is_revoked:
-            raise CredentialInvalid("revoked")
-        if now >= entry.expires_at_seconds:
-            raise CredentialInvalid("expired")
-        if now >= secret_ends_at:
-            raise CredentialInvalid("rotated")
-        if entry.is_suspended:
-            raise TenantSuspended("the tenant is suspended")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -18,6 +18,9 @@ Operation = Callable[[AsyncConnection], Awaitable[Result]]
 Change = Callable[[AsyncConnection, int], Awaitable[Result]]
 Announce = Callable[[str, int], Awaitable[None]]
 """Tell servers that share no generation with us of a tenant's new revision; it never fails."""
+
+EVERY_TENANT: Final = ""
+"""Announced as a tenant's id, says that the change decides every tenant's requests."""
 
 
 async def announce_to_nobody(_tenant_id: str, _revision: int) -> None:

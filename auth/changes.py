@@ -9,9 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from auth.client_records import read_client_records
 from auth.credentials import credential_of_key
 from auth.entries import CredentialRecord, StoredSecret, epoch_seconds
+from auth.revoked_tokens import RevokedToken
 from auth.rows import API_KEY_COLUMNS, api_key_from, plan_from, tenant_from
+from auth.signing_keys import SigningKey
 from auth.tables import api_key_secrets, api_keys, catalog_revision, plans, tenants
 from auth.tenants import ApiKey, Plan, Tenant
+from auth.token_rows import read_revoked_tokens, read_signing_keys
 
 READ_ONLY: Final = {"postgresql_readonly": True}
 """Execution option of a connection that only reads. Our SQLite engines know it too: they then
@@ -27,6 +30,8 @@ class Changes:
     records: tuple[CredentialRecord, ...]
     tenants: tuple[Tenant, ...]
     plans: tuple[Plan, ...]
+    signing_keys: tuple[SigningKey, ...] = ()
+    revoked_tokens: tuple[RevokedToken, ...] = ()
 
 
 async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
@@ -51,6 +56,8 @@ async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
             records=records,
             tenants=tuple(map(tenant_from, tenant_rows)),
             plans=tuple(map(plan_from, plan_rows)),
+            signing_keys=await read_signing_keys(connection, since=since),
+            revoked_tokens=await read_revoked_tokens(connection, since=since),
         )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from auth.credentials import Credential
+from auth.errors import CredentialInvalid, TenantSuspended
 from auth.principal import Principal
 from auth.tenants import ALL_MODELS, PLATFORM_TENANT_ID, Plan, Tenant
 
@@ -69,6 +70,21 @@ def build_entry(record: CredentialRecord, tenant: Tenant, plan: Plan | None) -> 
         is_revoked=credential.revoked_at is not None,
         is_suspended=tenant.status != "active",
     )
+
+
+def check_usable(entry: CredentialEntry, *, now: float) -> None:
+    """Pass a credential that is good at an epoch second.
+
+    Raises:
+        CredentialInvalid: it is revoked or has expired.
+        TenantSuspended: its tenant is switched off.
+    """
+    if entry.is_revoked:
+        raise CredentialInvalid("revoked")
+    if now >= entry.expires_at_seconds:
+        raise CredentialInvalid("expired")
+    if entry.is_suspended:
+        raise TenantSuspended("the tenant is suspended")
 
 
 def _models(credential: Credential, tenant: Tenant) -> frozenset[str] | None:

@@ -13,7 +13,9 @@ AuthError
 │   ├── TenantNotFound          no such tenant
 │   ├── PlanNotFound            no such plan
 │   ├── KeyNotFound             no such key, or another tenant's
-│   └── ClientNotFound          no such OAuth2 client, or another tenant's
+│   ├── ClientNotFound          no such OAuth2 client, or another tenant's
+│   └── SigningKeyNotFound      no such signing key
+├── SigningKeyMissing           there is no key to sign access tokens with
 ├── KeysetUnavailable           the keys in memory are known to be stale, the database is away
 ├── InvalidChange               a value that the catalogue does not take
 └── SecretError
@@ -102,6 +104,14 @@ class KeyNotFound(NotFound):
 
 class ClientNotFound(NotFound):
     """There is no such OAuth2 client, or it is another tenant's: never told apart."""
+
+
+class SigningKeyNotFound(NotFound):
+    """There is no such signing key."""
+
+
+class SigningKeyMissing(AuthError):
+    """There is no key to sign access tokens with."""
 
 
 class KeysetUnavailable(AuthError):

@@ -13,6 +13,8 @@ from auth.changes import Changes, read_changes
 from auth.entries import CredentialEntry, CredentialRecord, build_entry
 from auth.errors import KeysetUnavailable
 from auth.generation import Generation
+from auth.revoked_tokens import RevokedTokens
+from auth.signing_keys import KeyRing
 from auth.tenants import Plan, Tenant
 
 _NEVER_LOADED: Final = -1
@@ -27,9 +29,14 @@ class Keyset:
     """
 
     def __init__(
-        self, engine: AsyncEngine, *, generation: Generation, timeout_seconds: float = 5.0
+        self,
+        engine: AsyncEngine,
+        *,
+        generation: Generation,
+        now: Callable[[], float] = time.time,
+        timeout_seconds: float = 5.0,
     ) -> None:
-        """Start empty and stale; `timeout_seconds` bounds one load from SQL."""
+        """Start empty and stale; `now` gives epoch seconds, one load from SQL is bounded."""
         self._engine = engine
         self._generation = generation
         self._timeout_seconds = timeout_seconds
@@ -43,6 +50,9 @@ class Keyset:
         self._load: asyncio.Task[None] | None = None
         self._load_generation = _NEVER_LOADED
         self._load_number = 0
+        self.ring = KeyRing()
+        """The signing keys of access tokens."""
+        self.revoked_tokens = RevokedTokens(now=now)
         self.refreshes = 0
         """Times that SQL was read since the start."""
         self.read_at = time.monotonic()
@@ -123,6 +133,8 @@ class Keyset:
         self.read_at = time.monotonic()
 
     def _apply(self, changes: Changes) -> None:
+        self.ring.apply(changes.signing_keys)
+        self.revoked_tokens.apply(changes.revoked_tokens)
         stale = {record.credential.credential_id for record in changes.records}
         self._plans.update((plan.plan_id, plan) for plan in changes.plans)
         self._tenants.update((tenant.tenant_id, tenant) for tenant in changes.tenants)

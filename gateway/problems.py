@@ -87,6 +87,7 @@ TABLE: tuple[Row, ...] = (
     Row(auth.TenantSuspended, 403, "tenant_suspended", "The tenant is suspended"),
     Row(auth.NotFound, 404, "not_found", "There is no such resource"),
     Row(auth.InvalidChange, 422, "invalid_request", "The request is invalid"),
+    Row(auth.SigningKeyMissing, 503, "signing_key_missing", "No token can be signed now"),
     Row(auth.KeysetUnavailable, 503, "keys_unavailable", "Credentials cannot be checked now"),
     Row(edge.RequestInvalid, 400, "bad_request", "The request cannot be read"),
     Row(edge.JsonInvalid, 400, "invalid_json", "The body is not valid JSON"),

@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from auth.authenticator import Authenticator
 from auth.keyset import Keyset
 from auth.store import Store
+from auth.tokens import TokenIssuer, TokenVerifier
 from gateway.attempts import AttemptWindows, FailedAttempts
 from gateway.background import keep_fresh
 from gateway.data_folder import PRIVATE_FOLDER
 from gateway.dataplane.prediction import PredictionPath
 from gateway.errors import RepositoryMissing, SettingInvalid
+from gateway.gate import open_gate
 from gateway.limits.limiter import Limiter
 from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.redis_address import RedisUrlInvalid
@@ -25,8 +27,9 @@ from gateway.limits.redis_limiter import PREFIX, SCRIPT, WHEN_AWAY, RedisLimiter
 from gateway.limits.redis_link import GRACE_SECONDS, LinkTimes
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
-from gateway.records import Records, open_records
+from gateway.records import open_records
 from gateway.settings import Settings
+from gateway.signing_key_care import keep_signing_keys
 from gateway.usage.journal import Journal
 from gateway.usage.journal_folder import JournalFolder, keep_adopting
 from gateway.usage.ledger import Ledger
@@ -55,6 +58,8 @@ class Services:
     store: Store
     keyset: Keyset
     authenticator: Authenticator
+    token_issuer: TokenIssuer
+    token_verifier: TokenVerifier
     attempts: FailedAttempts
     registry: Registry
     predictor: Predictor
@@ -97,18 +102,21 @@ async def open_services(
     """
     async with contextlib.AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_records(settings))
-        keyset, authenticator = _open_gate(records)
+        gate = open_gate(settings, records)
         registry, predictor = await _open_models(settings, stack)
-        gate = records.gate_engine
-        journal, shipper = await _open_bill(settings, gate, stack, on_prepared=on_prepared)
+        engine = records.gate_engine
+        journal, shipper = await _open_bill(settings, engine, stack, on_prepared=on_prepared)
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
-        await _read_in(keyset, limiter, gate)
+        await stack.enter_async_context(keep_signing_keys(records.store, settings.signing_key_days))
+        await _read_in(gate.keyset, limiter, engine)
         services = Services(
             settings=settings,
             engine=records.engine,
             store=records.store,
-            keyset=keyset,
-            authenticator=authenticator,
+            keyset=gate.keyset,
+            authenticator=gate.authenticator,
+            token_issuer=gate.issuer,
+            token_verifier=gate.verifier,
             attempts=_count_attempts(settings),
             registry=registry,
             predictor=predictor,
@@ -116,8 +124,8 @@ async def open_services(
             journal=journal,
             shipper=shipper,
             prediction=PredictionPath(
-                keyset=keyset,
-                authenticator=authenticator,
+                keyset=gate.keyset,
+                authenticator=gate.authenticator,
                 registry=registry,
                 predictor=predictor,
                 limiter=limiter,
@@ -126,13 +134,9 @@ async def open_services(
                 is_replicated=settings.replicas > 1,
             ),
         )
-        await stack.enter_async_context(keep_fresh(keyset, authenticator, records.store))
+        fresh = keep_fresh(gate.keyset, gate.authenticator, records.store)
+        await stack.enter_async_context(fresh)
         yield services
-
-
-def _open_gate(records: Records) -> tuple[Keyset, Authenticator]:
-    keyset = Keyset(records.gate_engine, generation=records.generation)
-    return keyset, Authenticator(keyset, pepper=records.pepper, now=time.time)
 
 
 def _count_attempts(settings: Settings) -> FailedAttempts:

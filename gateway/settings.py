@@ -91,6 +91,22 @@ class Settings(BaseModel):
     32 bytes. Unset: `sealing_key` in the data folder, made at the first start.
     """
 
+    issuer: str = Field(default="", max_length=512, pattern=r"^[ !#-\[\]-~]*$")
+    """Name of this server in the access tokens that it signs (`iss`): the `https://` URL that
+    clients reach it by. Empty: `http://` with the host and port it listens on, for trying it out.
+    """
+
+    audience: str = Field(default="", max_length=512, pattern=r"^[ !#-\[\]-~]*$")
+    """For whom access tokens are (`aud`): the URL of the API. Empty: the same as the issuer."""
+
+    token_lifetime_seconds: int = Field(default=300, ge=10, le=600)
+    """How long an access token lives. Shorter costs clients more requests for tokens."""
+
+    signing_key_days: float = Field(default=30.0, ge=0.1, le=3650)
+    """Age at which the key that signs access tokens is replaced by itself; the next one is
+    published ten minutes before.
+    """
+
     allow_plaintext: bool = False
     """Listen beyond loopback without TLS, for a proxy on another host that terminates it."""
 
@@ -169,6 +185,12 @@ class Settings(BaseModel):
     def trusts_proxy(self) -> bool:
         """Whether the headers that the proxy sets are believed: only it reaches a unix socket."""
         return self.unix_socket is not None
+
+    @property
+    def resolved_issuer(self) -> str:
+        """Name the issuer of access tokens: the one given, else the address listened on."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.issuer or f"http://{host}:{self.port}"
 
     @property
     def resolved_database_url(self) -> str:

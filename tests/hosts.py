@@ -26,6 +26,7 @@ from gateway.usage.journal import Journal
 from inference.predictor import Predictor
 from inference.registry import Registry
 from tests.redis_limiters import PATIENT_SECONDS, build_limiter
+from tests.tokens import token_gate
 from tests.unit.gateway.dataplane.test_prediction import (
     DEADLINE,
     FakeJournal,
@@ -96,7 +97,9 @@ async def running_host(
         stack.push_async_callback(limiter.close)
         path = PredictionPath(
             keyset=keyset,
-            authenticator=Authenticator(keyset, pepper=PEPPER, now=time.time),
+            authenticator=Authenticator(
+                keyset, pepper=PEPPER, tokens=token_gate(keyset, time.time), now=time.time
+            ),
             registry=cast("Registry", FakeRegistry()),
             predictor=cast("Predictor", FakePredictor()),
             limiter=limiter,

@@ -54,8 +54,13 @@ class RevisionBoard:
             await self._nodes.close()
 
     async def announce(self, tenant_id: str, revision: int) -> None:
-        """Return when no server admits anybody of the tenant by an older catalogue any more."""
-        is_told = self._nodes is not None and await self._tell(self._nodes, tenant_id, revision)
+        """Return when no server admits anybody of the tenant by an older catalogue any more.
+
+        An empty id stands for all tenants. Redis has no one place for them, so the answer waits.
+        """
+        is_told = False
+        if tenant_id and self._nodes is not None:
+            is_told = await self._tell(self._nodes, tenant_id, revision)
         if not is_told and self._settle_seconds:
             await self._sleep(self._settle_seconds)
 

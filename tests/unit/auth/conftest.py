@@ -17,7 +17,9 @@ from auth.sealing import Sealer
 from auth.secret_files import VersionedSecret
 from auth.store import Store
 from auth.tenants import Tenant
+from auth.tokens import TokenIssuer
 from gateway.database import create_engine
+from tests.tokens import RULES, token_gate
 
 PEPPER = b"a pepper for tests, long enough to be one"
 SEALER = Sealer(VersionedSecret({1: b"a sealing key for tests, long enough too"}))
@@ -118,7 +120,14 @@ def keyset(engine: AsyncEngine, generation: Generation) -> Keyset:
 @pytest.fixture
 def authenticator(keyset: Keyset, clock: FakeClock) -> Authenticator:
     """Return the server's authenticator."""
-    return Authenticator(keyset, pepper=PEPPER, now=clock.seconds)
+    gate = token_gate(keyset, clock.seconds)
+    return Authenticator(keyset, pepper=PEPPER, tokens=gate, now=clock.seconds)
+
+
+@pytest.fixture
+def issuer(keyset: Keyset, clock: FakeClock) -> TokenIssuer:
+    """Return what signs the server's tokens."""
+    return TokenIssuer(keyset.ring, rules=RULES, sealer=SEALER, now=clock.seconds)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from auth.errors import CredentialInvalid, TenantSuspended
 from auth.keyset import Keyset
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, IssuedKey, Tenant
+from tests.tokens import token_gate
 from tests.unit.auth.conftest import FakeClock, Server
 
 
@@ -86,7 +87,12 @@ async def test_key_of_another_pepper_is_refused(
 ) -> None:
     """The digests are worth nothing without the pepper."""
     await keyset.refresh()
-    other = Authenticator(keyset, pepper=b"another pepper of 32 bytes, at least", now=clock.seconds)
+    other = Authenticator(
+        keyset,
+        pepper=b"another pepper of 32 bytes, at least",
+        tokens=token_gate(keyset, clock.seconds),
+        now=clock.seconds,
+    )
     with pytest.raises(CredentialInvalid):
         other.authenticate(issued.api_key)
 

@@ -1,0 +1,39 @@
+"""Put together what tells who calls: keys by their digests, access tokens by their signatures."""
+
+import time
+from dataclasses import dataclass
+
+from auth.authenticator import Authenticator
+from auth.keyset import Keyset
+from auth.token_gate import TokenGate
+from auth.tokens import TokenIssuer, TokenRules, TokenVerifier
+from gateway.records import Records
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What knows callers, all of it over one keyset."""
+
+    keyset: Keyset
+    authenticator: Authenticator
+    issuer: TokenIssuer
+    verifier: TokenVerifier
+
+
+def open_gate(settings: Settings, records: Records) -> Gate:
+    """Build the gate over the records; nothing is read yet."""
+    keyset = Keyset(records.gate_engine, generation=records.generation)
+    rules = TokenRules(
+        issuer=settings.resolved_issuer,
+        audience=settings.audience or settings.resolved_issuer,
+        lifetime_seconds=settings.token_lifetime_seconds,
+    )
+    verifier = TokenVerifier(keyset.ring, rules=rules, now=time.time)
+    gate = TokenGate(keyset, verifier, now=time.time)
+    return Gate(
+        keyset=keyset,
+        authenticator=Authenticator(keyset, pepper=records.pepper, tokens=gate, now=time.time),
+        issuer=TokenIssuer(keyset.ring, rules=rules, sealer=records.sealer, now=time.time),
+        verifier=verifier,
+    )

@@ -1,0 +1,50 @@
+"""Let signing keys grow old, be replaced and be forgotten, beside the requests.
+
+Every worker of every server does this; the store lets one of them have each change.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth.store import Store
+
+INTERVAL_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def keep_signing_keys(
+    store: Store, days: float, *, interval_seconds: float = INTERVAL_SECONDS
+) -> AsyncIterator[None]:
+    """Do what is due about the signing keys, at once and then now and again, until the block ends.
+
+    Args:
+        store: of the signing keys.
+        days: for which a key signs at most.
+        interval_seconds: between two looks.
+    """
+    max_age = timedelta(days=days)
+    await store.tend_signing_keys(max_age=max_age)
+    task = asyncio.create_task(_keep(store, max_age, interval_seconds))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _keep(store: Store, max_age: timedelta, interval_seconds: float) -> None:
+    """Go on after an outage of the database: a key that signs for longer does no harm."""
+    while True:
+        await asyncio.sleep(interval_seconds)
+        try:
+            await store.tend_signing_keys(max_age=max_age)
+        except (SQLAlchemyError, OSError) as error:
+            logger.warning("the signing keys cannot be tended: %s", type(error).__name__)

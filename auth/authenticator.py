@@ -55,7 +55,9 @@ class Authenticator:
             TenantSuspended: the key is good, its tenant is suspended.
         """
         if credential.startswith(PREFIX):
-            return self._tokens.authenticate(credential)
+            principal = self._tokens.authenticate(credential)
+            self._last_used[principal.credential_id] = self._now()
+            return principal
         key_id, kind, text = parse(credential)
         prefix = _PREFIXES.get(kind)
         if prefix is None:

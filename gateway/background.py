@@ -69,5 +69,6 @@ async def _write_last_used(authenticator: Authenticator, store: Store) -> None:
         return
     try:
         await store.touch_last_used(last_used)
+        await store.touch_clients(last_used)
     except (SQLAlchemyError, OSError) as error:
         logger.warning("when keys were last used cannot be written: %s", type(error).__name__)

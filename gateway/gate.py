@@ -21,8 +21,9 @@ class Gate:
     verifier: TokenVerifier
 
 
-def open_gate(settings: Settings, records: Records) -> Gate:
-    """Build the gate over the records; nothing is read yet."""
+async def open_gate(settings: Settings, records: Records) -> Gate:
+    """Build the gate over the records, with a key that signs tokens; nothing is read yet."""
+    await records.store.tend_signing_keys(max_age=settings.signing_key_age)
     keyset = Keyset(records.gate_engine, generation=records.generation)
     rules = TokenRules(
         issuer=settings.resolved_issuer,

@@ -19,7 +19,7 @@ from gateway.background import keep_fresh
 from gateway.data_folder import PRIVATE_FOLDER
 from gateway.dataplane.prediction import PredictionPath
 from gateway.errors import RepositoryMissing, SettingInvalid
-from gateway.gate import open_gate
+from gateway.gate import Gate, open_gate
 from gateway.limits.limiter import Limiter
 from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.redis_address import RedisUrlInvalid
@@ -102,12 +102,11 @@ async def open_services(
     """
     async with contextlib.AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_records(settings))
-        gate = open_gate(settings, records)
+        gate = await open_gate(settings, records)
         registry, predictor = await _open_models(settings, stack)
         engine = records.gate_engine
         journal, shipper = await _open_bill(settings, engine, stack, on_prepared=on_prepared)
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
-        await stack.enter_async_context(keep_signing_keys(records.store, settings.signing_key_days))
         await _read_in(gate.keyset, limiter, engine)
         services = Services(
             settings=settings,
@@ -123,20 +122,47 @@ async def open_services(
             limiter=limiter,
             journal=journal,
             shipper=shipper,
-            prediction=PredictionPath(
-                keyset=gate.keyset,
-                authenticator=gate.authenticator,
+            prediction=_build_path(
+                settings,
+                gate,
                 registry=registry,
                 predictor=predictor,
                 limiter=limiter,
                 journal=journal,
-                loop_time=asyncio.get_running_loop().time,
-                is_replicated=settings.replicas > 1,
             ),
         )
-        fresh = keep_fresh(gate.keyset, gate.authenticator, records.store)
-        await stack.enter_async_context(fresh)
+        await _keep_up(services, stack)
         yield services
+
+
+def _build_path(
+    settings: Settings,
+    gate: Gate,
+    *,
+    registry: Registry,
+    predictor: Predictor,
+    limiter: Limiter,
+    journal: Journal,
+) -> PredictionPath:
+    """Let the four pillars meet."""
+    return PredictionPath(
+        keyset=gate.keyset,
+        authenticator=gate.authenticator,
+        registry=registry,
+        predictor=predictor,
+        limiter=limiter,
+        journal=journal,
+        loop_time=asyncio.get_running_loop().time,
+        is_replicated=settings.replicas > 1,
+    )
+
+
+async def _keep_up(services: Services, stack: contextlib.AsyncExitStack) -> None:
+    """Do beside the requests what time asks for, until the stack is closed."""
+    store = services.store
+    await stack.enter_async_context(keep_fresh(services.keyset, services.authenticator, store))
+    max_age = services.settings.signing_key_age
+    await stack.enter_async_context(keep_signing_keys(store, max_age=max_age))
 
 
 def _count_attempts(settings: Settings) -> FailedAttempts:

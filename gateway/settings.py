@@ -8,6 +8,7 @@ the docstrings here.
 import difflib
 import logging
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -185,6 +186,11 @@ class Settings(BaseModel):
     def trusts_proxy(self) -> bool:
         """Whether the headers that the proxy sets are believed: only it reaches a unix socket."""
         return self.unix_socket is not None
+
+    @property
+    def signing_key_age(self) -> timedelta:
+        """For how long a key signs access tokens."""
+        return timedelta(days=self.signing_key_days)
 
     @property
     def resolved_issuer(self) -> str:

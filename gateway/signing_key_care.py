@@ -20,17 +20,9 @@ logger = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def keep_signing_keys(
-    store: Store, days: float, *, interval_seconds: float = INTERVAL_SECONDS
+    store: Store, *, max_age: timedelta, interval_seconds: float = INTERVAL_SECONDS
 ) -> AsyncIterator[None]:
-    """Do what is due about the signing keys, at once and then now and again, until the block ends.
-
-    Args:
-        store: of the signing keys.
-        days: for which a key signs at most.
-        interval_seconds: between two looks.
-    """
-    max_age = timedelta(days=days)
-    await store.tend_signing_keys(max_age=max_age)
+    """Do what is due about the signing keys now and again, until the block ends."""
     task = asyncio.create_task(_keep(store, max_age, interval_seconds))
     try:
         yield

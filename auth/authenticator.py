@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from auth.api_keys import digest, parse
+from auth.credentials import SESSION_PREFIX
 from auth.entries import StoredSecret, check_usable
 from auth.errors import CredentialInvalid
 from auth.keyset import Keyset
@@ -19,7 +20,6 @@ from auth.token_gate import PREFIX, TokenGate
 
 _DIGEST_BYTES: Final = 32
 
-SESSION_PREFIX: Final = "ses_"
 _PREFIXES: Final = {"live": "", "test": "", "sess": SESSION_PREFIX}
 """Of the kinds of secrets that requests may carry, what their ids begin with.
 

@@ -11,6 +11,7 @@ from auth.credentials import credential_of_key
 from auth.entries import CredentialRecord, StoredSecret, epoch_seconds
 from auth.revoked_tokens import RevokedToken
 from auth.rows import API_KEY_COLUMNS, api_key_from, plan_from, tenant_from
+from auth.session_records import read_session_records
 from auth.signing_keys import SigningKey
 from auth.tables import api_key_secrets, api_keys, catalog_revision, plans, tenants
 from auth.tenants import ApiKey, Plan, Tenant
@@ -47,8 +48,11 @@ async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
         revision = await connection.scalar(select(catalog_revision.c.revision))
         if revision is not None and revision == since > 0:
             return Changes(revision=revision, records=(), tenants=(), plans=())
-        records = await read_key_records(connection, since=since)
-        records += await read_client_records(connection, since=since)
+        records = (
+            *await read_key_records(connection, since=since),
+            *await read_client_records(connection, since=since),
+            *await read_session_records(connection, since=since),
+        )
         tenant_rows = await connection.execute(select(tenants).where(tenants.c.revision > since))
         plan_rows = await connection.execute(select(plans).where(plans.c.revision > since))
         return Changes(

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from auth.tenants import ApiKey
 
 CredentialKind = Literal["api_key", "client", "session"]
+
+SESSION_PREFIX: Final = "ses_"
+"""What the ids of sessions begin with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,12 @@ AuthError
 │   ├── PlanNotFound            no such plan
 │   ├── KeyNotFound             no such key, or another tenant's
 │   ├── ClientNotFound          no such OAuth2 client, or another tenant's
-│   └── SigningKeyNotFound      no such signing key
+│   ├── SigningKeyNotFound      no such signing key
+│   ├── AdminNotFound           no such admin
+│   └── SessionNotFound         no such session, or another admin's
 ├── SigningKeyMissing           there is no key to sign access tokens with
 ├── KeysetUnavailable           the keys in memory are known to be stale, the database is away
+├── PasswordWorkFull            too many passwords wait to be verified
 ├── InvalidChange               a value that the catalogue does not take
 └── SecretError
     ├── SecretMissing           a secret of the server is not there
@@ -114,8 +117,20 @@ class SigningKeyMissing(AuthError):
     """There is no key to sign access tokens with."""
 
 
+class AdminNotFound(NotFound):
+    """There is no such admin."""
+
+
+class SessionNotFound(NotFound):
+    """There is no such session, or it is another admin's: never told apart."""
+
+
 class KeysetUnavailable(AuthError):
     """The keys in memory are known to be stale and the database cannot be read."""
+
+
+class PasswordWorkFull(AuthError):
+    """Too many passwords wait to be verified: what is bounded is the memory and the delay."""
 
 
 class InvalidChange(AuthError):

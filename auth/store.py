@@ -1,14 +1,24 @@
-"""The catalogue as one object: plans, tenants, API keys, OAuth2 clients and signing keys."""
+"""The catalogue as one object: tenants, every kind of credential, admins and signing keys."""
 
+from auth.admin_store import AdminStore
 from auth.assertion_store import AssertionStore
 from auth.client_store import ClientStore
 from auth.key_store import KeyStore
+from auth.session_store import SessionStore
 from auth.signing_key_store import SigningKeyStore
 from auth.tenant_store import TenantStore
 
 
-class Store(TenantStore, KeyStore, ClientStore, AssertionStore, SigningKeyStore):
-    """Keep plans, tenants, API keys, OAuth2 clients and signing keys in SQL.
+class Store(
+    TenantStore,
+    KeyStore,
+    ClientStore,
+    AssertionStore,
+    AdminStore,
+    SessionStore,
+    SigningKeyStore,
+):
+    """Keep everything of the catalogue in SQL.
 
     `Store(engine, *, pepper, sealer, generation, now, announce)`: see `Catalogue` for how writes
     become visible.

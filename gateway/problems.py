@@ -18,7 +18,8 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth import errors as auth
-from auth.api_keys import PATTERN
+from auth.api_keys import PATTERN as KEY_PATTERN
+from auth.token_text import PATTERN as TOKEN_PATTERN
 from gateway import errors as edge
 from gateway.limits import errors as limits
 from gateway.limits.headers import limit_headers
@@ -33,7 +34,7 @@ CONTENT_TYPE = b"application/problem+json"
 _QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 
-_API_KEY = re.compile(PATTERN)
+_SECRET = re.compile(f"{KEY_PATTERN}|{TOKEN_PATTERN}")
 
 logger = logging.getLogger(__name__)
 
@@ -174,8 +175,8 @@ def problem_headers(problem: Problem, request_id: str, body: bytes) -> list[tupl
 def log_problem(error: BaseException, problem: Problem, request_id: str) -> None:
     """Write what the caller is not told to the log, under the request id that the caller has.
 
-    Threat: a key that was pasted into a path comes back in the text of an error, so keys are cut
-    out of it.
+    Threat: a key or a token that was pasted into a path comes back in the text of an error, so
+    they are cut out of it.
     """
     extra = {"request_id": request_id}
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -189,7 +190,7 @@ def log_problem(error: BaseException, problem: Problem, request_id: str) -> None
 
 
 def _redacted(text: str) -> str:
-    return _API_KEY.sub("[API key]", text)
+    return _SECRET.sub("[credential]", text)
 
 
 def noted_problem(error: Exception, request_id: str) -> Problem:

@@ -166,8 +166,15 @@ def test_methods_are_named_with_405(edge: Edge) -> None:
 def test_key_in_a_target_is_written_nowhere(edge: Edge) -> None:
     """Neither log holds it, not even with the body over the cap."""
     body = b" " * (MAX_BODY_BYTES + 1)
-    for target in ("/v1/tg_live_canary", "/v1/models?a=tg_test_canary", "/v1/%74g_live_canary"):
+    targets = (
+        "/v1/tg_live_canary",
+        "/v1/models?a=tg_test_canary",
+        "/v1/%74g_live_canary",
+        "/v1/tg_clnt_canary",
+        "/v1/models?token=eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjYW5hcnki%2EcanaryCANARY",
+    )
+    for target in targets:
         answer = ask(edge.nginx, "POST", target, body=body)
         assert answer.body["code"] == "credential_in_url"
-        assert edge.nginx.logged(answer.body["request_id"])["path"] == "[API key]"
+        assert edge.nginx.logged(answer.body["request_id"])["path"] == "[credential]"
     assert "canary" not in json.dumps(edge.nginx.access_log()) + edge.nginx.error_log()

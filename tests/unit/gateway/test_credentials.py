@@ -7,6 +7,7 @@ from gateway.credentials import extract_credential
 from gateway.errors import CredentialAmbiguous, CredentialInUrl
 
 KEY = b"tg_live_0123456789abcdef_secret"
+TOKEN = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjbGkifQ.c2lnbmF0dXJl"
 
 
 def test_bearer_credential_is_found() -> None:
@@ -40,6 +41,13 @@ def test_other_schemes_are_invalid(value: bytes) -> None:
         extract_credential([(b"authorization", value)], b"")
 
 
+def test_token_is_taken_as_a_bearer_only() -> None:
+    """RFC 6750 section 2 knows no header X-API-Key."""
+    assert extract_credential([(b"authorization", b"Bearer " + TOKEN)], b"") == TOKEN.decode()
+    with pytest.raises(CredentialInvalid):
+        extract_credential([(b"x-api-key", TOKEN)], b"")
+
+
 @pytest.mark.parametrize("first", [b"authorization", b"x-api-key"])
 @pytest.mark.parametrize("second", [b"authorization", b"x-api-key"])
 def test_two_credentials_are_ambiguous(first: bytes, second: bytes) -> None:
@@ -57,6 +65,8 @@ def test_two_credentials_are_ambiguous(first: bytes, second: bytes) -> None:
         b"anything=" + KEY,
         b"anything=tg%5flive%5F0123",
         b"tg_test_0123",
+        b"token=" + TOKEN,
+        b"token=" + TOKEN.replace(b".", b"%2E"),
     ],
 )
 def test_credential_in_the_query_is_refused(query: bytes) -> None:

@@ -64,7 +64,7 @@ class AdminStore(Catalogue):
             await connection.execute(insert(admins).values(**values, revision=revision))
             return admin_from(await admin_row_in(connection, values["admin_id"]))
 
-        return await self._write(change, tenant_id=PLATFORM_TENANT_ID)
+        return await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
 
     async def get_admin(self, admin_id: str) -> Admin:
         """Return an admin.
@@ -158,7 +158,7 @@ class AdminStore(Catalogue):
             await connection.execute(followed.values(revision=revision))
             return admin_from(await admin_row_in(connection, admin_id))
 
-        return await self._write(change, tenant_id=PLATFORM_TENANT_ID)
+        return await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
 
     async def enrol_totp(self, admin_id: str, secret: bytes) -> Admin:
         """Keep the secret of a new authenticator, which counts once it has shown a code.
@@ -193,7 +193,7 @@ class AdminStore(Catalogue):
             )
             return admin_from(await admin_row_in(connection, admin_id))
 
-        return await self._write(change, tenant_id=PLATFORM_TENANT_ID)
+        return await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
 
     async def remove_totp(self, admin_id: str) -> Admin:
         """Forget an admin's authenticator; the password is enough from now on.
@@ -210,7 +210,7 @@ class AdminStore(Catalogue):
             await connection.execute(changed.values(**values, revision=revision))
             return admin_from(await admin_row_in(connection, admin_id))
 
-        return await self._write(change, tenant_id=PLATFORM_TENANT_ID)
+        return await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
 
     def _proof_from(self, row: AnyRow) -> Proof:
         sealed = row.totp_sealed

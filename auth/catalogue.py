@@ -1,4 +1,4 @@
-"""How the catalogue is read and written: one transaction, one revision, one bump."""
+"""How the catalogue is read and written: one transaction, one revision, one event, one bump."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,9 @@ from typing import Final, TypeVar
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from auth.actor import Actor, system
+from auth.audit import Audited
+from auth.audit_log import append_events
 from auth.changes import READ_ONLY
 from auth.generation import Generation
 from auth.sealing import Sealer
@@ -15,7 +18,7 @@ from auth.tables import catalog_revision
 
 Result = TypeVar("Result")
 Operation = Callable[[AsyncConnection], Awaitable[Result]]
-Change = Callable[[AsyncConnection, int], Awaitable[Result]]
+Change = Callable[[AsyncConnection, int], Awaitable[Audited[Result]]]
 Announce = Callable[[str, int], Awaitable[None]]
 """Tell servers that share no generation with us of a tenant's new revision; it never fails."""
 
@@ -67,27 +70,46 @@ class Catalogue:
         async with self._reading.connect() as connection:
             return await operation(connection)
 
-    async def _write(self, change: Change[Result], *, tenant_id: str | None = None) -> Result:
+    async def _write(
+        self, change: Change[Result], *, actor: Actor, tenant_id: str | None = None
+    ) -> Result:
         """Apply a change with the revision to stamp on the rows that it touches.
 
+        What the change says that it did is in the audit log when it is done, in the actor's name.
         `tenant_id` is whose requests the change can decide, if anybody's.
 
         Threat: a caller that went away between commit and bump would leave a revoked key alive,
         so the write is a task of its own that nobody's cancellation reaches.
         """
-        write = asyncio.create_task(self._transact(change, tenant_id))
+        write = asyncio.create_task(self._transact(change, actor, tenant_id))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
         return await asyncio.shield(write)
 
-    async def _transact(self, change: Change[Result], tenant_id: str | None) -> Result:
+    async def _write_untold(
+        self,
+        change: Callable[[AsyncConnection, int], Awaitable[Result]],
+        *,
+        tenant_id: str | None = None,
+    ) -> Result:
+        """Apply a change that the audit log does not tell yet."""
+
+        async def told(connection: AsyncConnection, revision: int) -> Audited[Result]:
+            return Audited(await change(connection, revision))
+
+        return await self._write(told, actor=system("untold"), tenant_id=tenant_id)
+
+    async def _transact(
+        self, change: Change[Result], actor: Actor, tenant_id: str | None
+    ) -> Result:
         async with self._engine.begin() as connection:
             revision = await _next_revision(connection)
-            result = await change(connection, revision)
+            audited = await change(connection, revision)
+            await append_events(connection, audited.events, actor=actor, at=self._now())
         self._generation.bump()
         if tenant_id is not None:
             await self._announce(tenant_id, revision)
-        return result
+        return audited.result
 
 
 async def _next_revision(connection: AsyncConnection) -> int:

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.actor import Actor
 from auth.api_keys import ParsedKey, digest
+from auth.audit import Audited, Event, facts_of
 from auth.catalogue import Catalogue
 from auth.client_keys import ClientKey, read_keys
 from auth.client_records import client_from, read_client_keys
@@ -40,6 +42,7 @@ class ClientStore(Catalogue):
         self,
         tenant_id: str,
         *,
+        actor: Actor,
         name: str,
         scopes: Iterable[str],
         jwks: Mapping[str, object] | None = None,
@@ -75,15 +78,13 @@ class ClientStore(Catalogue):
             keys=() if jwks is None else read_keys(jwks),
         )
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
             await _check_within_plan(connection, client)
             await connection.execute(insert(oauth_clients).values(**_row(client, revision)))
-            if client.keys:
-                await _add_keys(connection, client.client_id, client.keys)
-            else:
-                await self._add_client_secret(connection, minted)
+            await self._add_proof(connection, client, minted)
+            return Audited(None, _event("client.create", None, client))
 
-        await self._write(change, tenant_id=tenant_id)
+        await self._write(change, actor=actor, tenant_id=tenant_id)
         return IssuedClient(client, None if client.keys else minted.text)
 
     async def get_client(self, tenant_id: str, client_id: str) -> Client:
@@ -119,7 +120,7 @@ class ClientStore(Catalogue):
 
         return await self._read(operation)
 
-    async def revoke_client(self, tenant_id: str, client_id: str) -> None:
+    async def revoke_client(self, tenant_id: str, client_id: str, *, actor: Actor) -> None:
         """Stop a client and all of its tokens for good, before this returns; once more is nothing.
 
         Raises:
@@ -127,19 +128,22 @@ class ClientStore(Catalogue):
         """
         now = self._now()
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
-            await _client_in(connection, tenant_id, client_id, now=now)
-            is_live = oauth_clients.c.revoked_at.is_(None)
-            stopped = update(oauth_clients).where(oauth_clients.c.client_id == client_id, is_live)
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
+            client = await _client_in(connection, tenant_id, client_id, now=now)
+            if client.revoked_at is not None:
+                return Audited(None)
+            stopped = update(oauth_clients).where(oauth_clients.c.client_id == client_id)
             await connection.execute(stopped.values(revoked_at=now, revision=revision))
+            return Audited(None, _event("client.revoke", client, replace(client, revoked_at=now)))
 
-        await self._write(change, tenant_id=tenant_id)
+        await self._write(change, actor=actor, tenant_id=tenant_id)
 
     async def rotate_client(
         self,
         tenant_id: str,
         client_id: str,
         *,
+        actor: Actor,
         overlap_seconds: int,
         jwks: Mapping[str, object] | None = None,
     ) -> IssuedClient:
@@ -158,21 +162,25 @@ class ClientStore(Catalogue):
         ends_at = now + timedelta(seconds=overlap_seconds)
         keys = () if jwks is None else read_keys(jwks)
 
-        async def change(connection: AsyncConnection, revision: int) -> IssuedClient:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[IssuedClient]:
             client = await _client_in(connection, tenant_id, client_id, now=now)
             _check_rotation(client, keys, now=now)
             stamped = update(oauth_clients).where(oauth_clients.c.client_id == client_id)
             await connection.execute(stamped.values(revision=revision))
             if keys:
                 await _replace_keys(connection, client_id, keys, now=now, ends_at=ends_at)
-                client = await _client_in(connection, tenant_id, client_id, now=now)
-                return IssuedClient(client, None)
+                rotated = await _client_in(connection, tenant_id, client_id, now=now)
+                return Audited(
+                    IssuedClient(rotated, None), _event("client.rotate", client, rotated)
+                )
             await _end_secrets(connection, client_id, now=now, ends_at=ends_at)
             minted = mint_secret(client_id)
             await self._add_client_secret(connection, minted)
-            return IssuedClient(client, minted.text)
+            return Audited(
+                IssuedClient(client, minted.text), _event("client.rotate", client, client)
+            )
 
-        return await self._write(change, tenant_id=tenant_id)
+        return await self._write(change, actor=actor, tenant_id=tenant_id)
 
     async def touch_clients(self, last_used: Mapping[str, datetime]) -> None:
         """Note when clients were last used; a time never goes back, and nothing is reloaded."""
@@ -193,6 +201,15 @@ class ClientStore(Catalogue):
         async with self._engine.begin() as connection:
             await connection.execute(touched, rows)
 
+    async def _add_proof(
+        self, connection: AsyncConnection, client: Client, minted: ParsedKey
+    ) -> None:
+        """Store what a new client proves itself with: its keys, else the secret."""
+        if client.keys:
+            await _add_keys(connection, client.client_id, client.keys)
+        else:
+            await self._add_client_secret(connection, minted)
+
     async def _add_client_secret(self, connection: AsyncConnection, minted: ParsedKey) -> None:
         """Store what is kept of a secret: its digest.
 
@@ -202,6 +219,16 @@ class ClientStore(Catalogue):
         await keep_mark(connection, self._pepper)
         row = {"client_id": client_id_of(minted), "digest": digest(self._pepper, minted.text)}
         await connection.execute(insert(oauth_client_secrets).values(**row))
+
+
+def _event(action: str, before: Client | None, after: Client) -> Event:
+    return Event(
+        action=action,
+        tenant_id=after.tenant_id,
+        target=after.client_id,
+        before=None if before is None else facts_of(before),
+        after=facts_of(after),
+    )
 
 
 async def _client_in(

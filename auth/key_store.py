@@ -1,13 +1,15 @@
 """Issue, list, rotate and revoke API keys."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from auth.actor import Actor
 from auth.api_keys import ParsedKey, digest, mint
+from auth.audit import Audited, Event, facts_of
 from auth.catalogue import Catalogue
 from auth.changes import READ_ONLY
 from auth.errors import InvalidChange, KeyNotFound
@@ -39,6 +41,7 @@ class KeyStore(Catalogue):
         self,
         tenant_id: str,
         *,
+        actor: Actor,
         name: str,
         scopes: Iterable[str],
         expires_at: datetime | None = None,
@@ -73,16 +76,13 @@ class KeyStore(Catalogue):
             may_exceed_plan=may_exceed_plan,
         )
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
-            plan = await _plan_of(connection, tenant_id)
-            if plan is not None and not may_exceed_plan:
-                rate_limit = plan.requests_per_second
-                check_override(requests_per_second, rate_limit, field="requests_per_second")
-                check_override(burst, plan.burst, field="burst")
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
+            await _check_limits(connection, key, burst=burst)
             await connection.execute(insert(api_keys).values(**asdict(key), revision=revision))
             await self._add_secret(connection, minted)
+            return Audited(None, _event("key.create", None, key))
 
-        await self._write(change, tenant_id=tenant_id)
+        await self._write(change, actor=actor, tenant_id=tenant_id)
         return IssuedKey(key, minted.text)
 
     async def get_key(self, tenant_id: str, key_id: str) -> ApiKey:
@@ -112,7 +112,7 @@ class KeyStore(Catalogue):
 
         return await self._read(operation)
 
-    async def revoke_key(self, tenant_id: str, key_id: str) -> None:
+    async def revoke_key(self, tenant_id: str, key_id: str, *, actor: Actor) -> None:
         """Stop a key for good, before this returns; once more changes nothing.
 
         Raises:
@@ -120,15 +120,19 @@ class KeyStore(Catalogue):
         """
         now = self._now()
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
-            await _key_in(connection, tenant_id, key_id)
-            live = (api_keys.c.key_id == key_id) & api_keys.c.revoked_at.is_(None)
-            stopped = update(api_keys).where(live).values(revoked_at=now, revision=revision)
-            await connection.execute(stopped)
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
+            key = await _key_in(connection, tenant_id, key_id)
+            if key.revoked_at is not None:
+                return Audited(None)
+            stopped = update(api_keys).where(api_keys.c.key_id == key_id)
+            await connection.execute(stopped.values(revoked_at=now, revision=revision))
+            return Audited(None, _event("key.revoke", key, replace(key, revoked_at=now)))
 
-        await self._write(change, tenant_id=tenant_id)
+        await self._write(change, actor=actor, tenant_id=tenant_id)
 
-    async def rotate_key(self, tenant_id: str, key_id: str, *, overlap_seconds: int) -> IssuedKey:
+    async def rotate_key(
+        self, tenant_id: str, key_id: str, *, actor: Actor, overlap_seconds: int
+    ) -> IssuedKey:
         """Give a key a new secret; the earlier ones go on for the overlap at most.
 
         A secret that already had an end keeps it if it is sooner.
@@ -140,7 +144,7 @@ class KeyStore(Catalogue):
         check_overlap(overlap_seconds)
         now = self._now()
 
-        async def change(connection: AsyncConnection, revision: int) -> IssuedKey:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[IssuedKey]:
             key = await _key_in(connection, tenant_id, key_id)
             _check_alive(key, now=now)
             minted = mint(kind="test" if key.is_test else "live", key_id=key_id)
@@ -149,9 +153,16 @@ class KeyStore(Catalogue):
             ends_at = now + timedelta(seconds=overlap_seconds)
             await _end_secrets(connection, key_id, now=now, ends_at=ends_at)
             await self._add_secret(connection, minted)
-            return IssuedKey(key, minted.text)
+            rotated = Event(
+                action="key.rotate",
+                tenant_id=tenant_id,
+                target=key_id,
+                before=None,
+                after={"earlier_secrets_end_at": ends_at},
+            )
+            return Audited(IssuedKey(key, minted.text), rotated)
 
-        return await self._write(change, tenant_id=tenant_id)
+        return await self._write(change, actor=actor, tenant_id=tenant_id)
 
     async def touch_last_used(self, last_used: dict[str, datetime]) -> None:
         """Note when keys were last used; a time never goes back.
@@ -182,6 +193,30 @@ class KeyStore(Catalogue):
         await keep_mark(connection, self._pepper)
         row = {"key_id": minted.key_id, "digest": digest(self._pepper, minted.text)}
         await connection.execute(insert(api_key_secrets).values(**row))
+
+
+def _event(action: str, before: ApiKey | None, after: ApiKey) -> Event:
+    return Event(
+        action=action,
+        tenant_id=after.tenant_id,
+        target=after.key_id,
+        before=None if before is None else facts_of(before),
+        after=facts_of(after),
+    )
+
+
+async def _check_limits(connection: AsyncConnection, key: ApiKey, *, burst: int | None) -> None:
+    """Pass if the limits wished for keep within the plan, or need not; `burst` is as it was asked.
+
+    Raises:
+        InvalidChange: one is above the plan's.
+        TenantNotFound: there is no such tenant.
+    """
+    plan = await _plan_of(connection, key.tenant_id)
+    if plan is None or key.may_exceed_plan:
+        return
+    check_override(key.requests_per_second, plan.requests_per_second, field="requests_per_second")
+    check_override(burst, plan.burst, field="burst")
 
 
 async def _key_in(connection: AsyncConnection, tenant_id: str, key_id: str) -> ApiKey:

@@ -69,7 +69,7 @@ class SessionStore(Catalogue):
             await connection.execute(insert(sessions).values(**_columns(session), **stored))
             return IssuedSession(session, minted.text)
 
-        return await self._write(change, tenant_id=PLATFORM_TENANT_ID)
+        return await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
 
     async def get_session(self, session_id: str) -> Session:
         """Return a session.
@@ -113,7 +113,7 @@ class SessionStore(Catalogue):
             ended = update(sessions).where(alive).values(revoked_at=now, revision=revision)
             await connection.execute(ended)
 
-        await self._write(change, tenant_id=PLATFORM_TENANT_ID)
+        await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
 
     async def prolong_sessions(
         self, last_used: Mapping[str, datetime], *, times: SessionTimes
@@ -135,7 +135,7 @@ class SessionStore(Catalogue):
                 values = {"last_used_at": at, "idle_ends_at": at + times.idle}
                 await connection.execute(later.values(**values, revision=revision))
 
-        await self._write(change, tenant_id=PLATFORM_TENANT_ID)
+        await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
 
     async def _due(self, last_used: Mapping[str, datetime], *, every: timedelta) -> Collection[str]:
         """Name the sessions whose recorded use is too old."""

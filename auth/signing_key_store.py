@@ -54,7 +54,7 @@ class SigningKeyStore(Catalogue):
             await connection.execute(forgotten)
 
         if due(await self.list_signing_keys()):
-            await self._write(change)
+            await self._write_untold(change)
 
     async def rotate_signing_key(self, *, at_once: bool = False) -> SigningKey:
         """Publish a successor, which signs once every copy of the key set can have it; return it.
@@ -82,7 +82,7 @@ class SigningKeyStore(Catalogue):
                 await _stamp(connection, current.kid, signs_until=now, revision=revision)
             return kid
 
-        return await self._find(await self._write(change))
+        return await self._find(await self._write_untold(change))
 
     async def revoke_signing_key(self, kid: str) -> SigningKey:
         """Stop a key and all its tokens at once, and let another sign; return it as it is then.
@@ -111,7 +111,7 @@ class SigningKeyStore(Catalogue):
                 await _stamp(connection, current.kid, signs_until=None, revision=revision)
             return revision
 
-        await self._announce(EVERY_TENANT, await self._write(change))
+        await self._announce(EVERY_TENANT, await self._write_untold(change))
         return await self._find(kid)
 
     async def revoke_token(self, claims: AccessClaims) -> None:
@@ -135,7 +135,7 @@ class SigningKeyStore(Catalogue):
             if (await connection.execute(of_token)).first() is None:
                 await connection.execute(insert(revoked_tokens).values(**row, revision=revision))
 
-        await self._write(change, tenant_id=claims.tenant_id)
+        await self._write_untold(change, tenant_id=claims.tenant_id)
 
     async def _find(self, kid: str) -> SigningKey:
         return _pick(await self.list_signing_keys(), kid)

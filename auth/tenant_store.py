@@ -7,7 +7,9 @@ from typing import Any, Final
 from sqlalchemy import Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.actor import Actor
 from auth.api_keys import random_base62
+from auth.audit import Audited, Event, facts_of
 from auth.catalogue import Catalogue
 from auth.errors import InvalidChange, PlanNotFound, TenantNotFound
 from auth.rows import AnyRow, plan_from, tenant_from
@@ -35,6 +37,7 @@ class TenantStore(Catalogue):
     async def create_plan(
         self,
         *,
+        actor: Actor,
         name: str,
         requests_per_second: float | None,
         burst: int | None,
@@ -58,10 +61,18 @@ class TenantStore(Catalogue):
             created_at=self._now(),
         )
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
             await connection.execute(insert(plans).values(**asdict(plan), revision=revision))
+            created = Event(
+                action="plan.create",
+                tenant_id=PLATFORM_TENANT_ID,
+                target=plan.plan_id,
+                before=None,
+                after=facts_of(plan),
+            )
+            return Audited(None, created)
 
-        await self._write(change)
+        await self._write(change, actor=actor)
         return plan
 
     async def get_plan(self, plan_id: str) -> Plan:
@@ -81,7 +92,7 @@ class TenantStore(Catalogue):
         return [plan_from(row) for row in await self._page(plans, after=after, limit=limit)]
 
     async def create_tenant(
-        self, *, name: str, plan_id: str | None, models: Iterable[str]
+        self, *, actor: Actor, name: str, plan_id: str | None, models: Iterable[str]
     ) -> Tenant:
         """Take on a customer, active at once.
 
@@ -98,12 +109,13 @@ class TenantStore(Catalogue):
             created_at=self._now(),
         )
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
             if plan_id is not None:
                 await plan_in(connection, plan_id)
             await connection.execute(insert(tenants).values(**asdict(tenant), revision=revision))
+            return Audited(None, _event("tenant.create", None, tenant))
 
-        await self._write(change)
+        await self._write(change, actor=actor)
         return tenant
 
     async def get_tenant(self, tenant_id: str) -> Tenant:
@@ -126,6 +138,7 @@ class TenantStore(Catalogue):
         self,
         tenant_id: str,
         *,
+        actor: Actor,
         status: TenantStatus | None = None,
         plan_id: str | None = None,
         models: Iterable[str] | None = None,
@@ -145,15 +158,16 @@ class TenantStore(Catalogue):
         if plan_id is not None:
             values["plan_id"] = plan_id
 
-        async def change(connection: AsyncConnection, revision: int) -> Tenant:
-            await tenant_in(connection, tenant_id)
+        async def change(connection: AsyncConnection, revision: int) -> Audited[Tenant]:
+            before = await tenant_in(connection, tenant_id)
             if plan_id is not None:
                 await plan_in(connection, plan_id)
             changed = update(tenants).where(tenants.c.tenant_id == tenant_id)
             await connection.execute(changed.values(**values, revision=revision))
-            return await tenant_in(connection, tenant_id)
+            after = await tenant_in(connection, tenant_id)
+            return Audited(after, _event("tenant.update", before, after))
 
-        return await self._write(change, tenant_id=tenant_id)
+        return await self._write(change, actor=actor, tenant_id=tenant_id)
 
     async def _page(self, table: Table, *, after: str | None, limit: int) -> list[AnyRow]:
         check_page(after, limit)
@@ -166,6 +180,16 @@ class TenantStore(Catalogue):
             return list(await connection.execute(query))
 
         return await self._read(operation)
+
+
+def _event(action: str, before: Tenant | None, after: Tenant) -> Event:
+    return Event(
+        action=action,
+        tenant_id=after.tenant_id,
+        target=after.tenant_id,
+        before=None if before is None else facts_of(before),
+        after=facts_of(after),
+    )
 
 
 async def plan_in(connection: AsyncConnection, plan_id: str) -> Plan:

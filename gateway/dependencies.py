@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from auth.actor import Actor, acting_principal
 from auth.errors import CredentialError, ScopeMissing, TenantNotFound
 from auth.principal import Principal
 from gateway.credentials import extract_credential
@@ -67,6 +68,14 @@ async def principal(
 
 
 Authenticated = Annotated[Principal, Depends(principal)]
+
+
+async def acting(request: Request, caller: Authenticated) -> Actor:
+    """Return who is behind the changes that this request makes."""
+    return acting_principal(caller, request_id=request.state.request_id)
+
+
+Acting = Annotated[Actor, Depends(acting)]
 
 
 def require(*scopes: str) -> Callable[[Principal], Awaitable[Principal]]:

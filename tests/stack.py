@@ -21,6 +21,7 @@ from auth.tenants import PLATFORM_TENANT_ID
 from gateway.cli.migrate import bring_up_to_date
 from gateway.records import open_store
 from gateway.settings import PREFIX, Settings
+from tests.actors import TESTER
 from tests.serving import ROOT, START_SECONDS, Answer, Server, answer_of, encoded
 
 ROLL_SECONDS = 120.0
@@ -229,9 +230,11 @@ def running_stack(folder: Path, *, workers: int = 2, **settings: str) -> Iterato
 async def _prepare(settings: Settings) -> dict[str, str]:
     await bring_up_to_date(settings)
     async with open_store(settings) as store:
-        admin = await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=ALL_SCOPES)
+        admin = await store.create_key(
+            PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=ALL_SCOPES
+        )
         billing = await store.create_key(
-            PLATFORM_TENANT_ID, name="billing", scopes=(USAGE_READ, USAGE_READ_ALL)
+            PLATFORM_TENANT_ID, actor=TESTER, name="billing", scopes=(USAGE_READ, USAGE_READ_ALL)
         )
     return {"admin_key": admin.api_key, "billing_key": billing.api_key}
 

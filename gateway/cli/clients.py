@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from auth.actor import command
 from auth.clients import Client, IssuedClient
 from auth.errors import InvalidChange
 from auth.store import Store
@@ -80,6 +81,7 @@ def create_client(
     async def create(store: Store) -> IssuedClient:
         return await store.create_client(
             tenant_id,
+            actor=command(),
             name=name,
             scopes=chosen_scopes(scopes, tenant_id),
             jwks=_read_jwks(jwks),
@@ -133,7 +135,11 @@ def rotate_client(
 
     async def rotate(store: Store) -> IssuedClient:
         return await store.rotate_client(
-            tenant_id, client_id, overlap_seconds=overlap_seconds, jwks=_read_jwks(jwks)
+            tenant_id,
+            client_id,
+            actor=command(),
+            overlap_seconds=overlap_seconds,
+            jwks=_read_jwks(jwks),
         )
 
     show(IssuedClientDocument.of_issued(ask_store(rotate)), as_json=as_json)
@@ -142,7 +148,7 @@ def rotate_client(
 @commands.command("revoke")
 def revoke_client(*, tenant_id: TenantId, client_id: ClientId, as_json: Json = False) -> None:
     """Revoke a client for good; its tokens are refused from the next request on."""
-    ask_store(lambda store: store.revoke_client(tenant_id, client_id))
+    ask_store(lambda store: store.revoke_client(tenant_id, client_id, actor=command()))
     if as_json:
         show_json({"client_id": client_id, "revoked": True})
     else:

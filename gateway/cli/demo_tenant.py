@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from auth.actor import system
 from auth.errors import AuthError
 from auth.scopes import ALL_SCOPES, MODELS_READ, PREDICT, USAGE_READ, USAGE_READ_ALL
 from auth.store import Store
@@ -108,17 +109,27 @@ async def _work(services: Services, credentials: Credentials, model: str) -> boo
 
 
 async def _create(store: Store) -> Credentials:
+    actor = system("demo")
     plan = await store.create_plan(
+        actor=actor,
         name="demo",
         requests_per_second=1000.0,
         burst=2000,
         units_per_month=1_000_000,
         max_in_flight=256,
     )
-    tenant = await store.create_tenant(name="Demo", plan_id=plan.plan_id, models=("*",))
-    customer = await store.create_key(tenant.tenant_id, name="demo", scopes=CUSTOMER_SCOPES)
-    admin = await store.create_key(PLATFORM_TENANT_ID, name="demo admin", scopes=ALL_SCOPES)
-    billing = await store.create_key(PLATFORM_TENANT_ID, name="demo billing", scopes=BILLING_SCOPES)
+    tenant = await store.create_tenant(
+        actor=actor, name="Demo", plan_id=plan.plan_id, models=("*",)
+    )
+    customer = await store.create_key(
+        tenant.tenant_id, actor=actor, name="demo", scopes=CUSTOMER_SCOPES
+    )
+    admin = await store.create_key(
+        PLATFORM_TENANT_ID, actor=actor, name="demo admin", scopes=ALL_SCOPES
+    )
+    billing = await store.create_key(
+        PLATFORM_TENANT_ID, actor=actor, name="demo billing", scopes=BILLING_SCOPES
+    )
     return Credentials(
         tenant_id=tenant.tenant_id,
         api_key=customer.api_key,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from auth.actor import command
 from auth.scopes import ALL_SCOPES, TENANT_SCOPES
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, ApiKey, IssuedKey
@@ -68,6 +69,7 @@ def create_key(
     async def create(store: Store) -> IssuedKey:
         return await store.create_key(
             tenant_id,
+            actor=command(),
             name=name,
             scopes=chosen_scopes(scopes, tenant_id),
             expires_at=None
@@ -119,7 +121,9 @@ def rotate_key(
     """
 
     async def rotate(store: Store) -> IssuedKey:
-        return await store.rotate_key(tenant_id, key_id, overlap_seconds=overlap_seconds)
+        return await store.rotate_key(
+            tenant_id, key_id, actor=command(), overlap_seconds=overlap_seconds
+        )
 
     show(IssuedKeyDocument.of_issued(ask_store(rotate)), as_json=as_json)
 
@@ -127,7 +131,7 @@ def rotate_key(
 @commands.command("revoke")
 def revoke_key(*, tenant_id: TenantId, key_id: KeyId, as_json: Json = False) -> None:
     """Revoke a key for good; it is refused from the next request on."""
-    ask_store(lambda store: store.revoke_key(tenant_id, key_id))
+    ask_store(lambda store: store.revoke_key(tenant_id, key_id, actor=command()))
     if as_json:
         show_json({"key_id": key_id, "revoked": True})
     else:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from auth.actor import command
 from auth.store import Store
 from auth.tenants import Plan
 from gateway.cli.console import Json, show, show_list
@@ -65,6 +66,7 @@ def create_plan(
 
     async def create(store: Store) -> Plan:
         return await store.create_plan(
+            actor=command(),
             name=name,
             requests_per_second=requests_per_second,
             burst=burst,

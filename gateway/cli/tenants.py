@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from auth.actor import command
 from auth.errors import InvalidChange
 from auth.store import Store
 from auth.tenants import Tenant
@@ -45,7 +46,9 @@ def create_tenant(
     """
 
     async def create(store: Store) -> Tenant:
-        return await store.create_tenant(name=name, plan_id=plan, models=_names(models))
+        return await store.create_tenant(
+            actor=command(), name=name, plan_id=plan, models=_names(models)
+        )
 
     show(TenantDocument.of(ask_store(create)), as_json=as_json)
 
@@ -95,6 +98,7 @@ def update_tenant(
     async def change(store: Store) -> Tenant:
         return await store.update_tenant(
             tenant_id,
+            actor=command(),
             status=status,
             plan_id=plan,
             models=None if models is None else _names(models),

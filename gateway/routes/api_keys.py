@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends
 from auth.principal import Principal
 from auth.scopes import KEYS_READ, KEYS_WRITE
 from gateway.bodies import body_of, request_body
-from gateway.dependencies import Opened, Paged, check_reach, require
+from gateway.dependencies import Acting, Opened, Paged, check_reach, require
 from gateway.routes.responses import problem_responses
 from gateway.schemas import IssuedKeyDocument, KeyDocument, KeyPage, KeyRotation, NewKey
 
@@ -34,6 +34,7 @@ async def create_key(
     tenant_id: str,
     wish: Annotated[NewKey, Depends(body_of(NewKey))],
     opened: Opened,
+    actor: Acting,
 ) -> IssuedKeyDocument:
     """Issue a key; `api_key` is shown this once. A caller grants only scopes that it may grant."""
     check_reach(caller, tenant_id)
@@ -42,6 +43,7 @@ async def create_key(
         caller.require_may_issue_test_keys()
     issued = await opened.store.create_key(
         tenant_id,
+        actor=actor,
         name=wish.name,
         scopes=tuple(wish.scopes),
         expires_at=wish.expires_at,
@@ -75,10 +77,12 @@ async def read_key(*, caller: Reader, tenant_id: str, key_id: str, opened: Opene
     operation_id="revokeKey",
     responses=problem_responses(404),
 )
-async def revoke_key(*, caller: Writer, tenant_id: str, key_id: str, opened: Opened) -> None:
+async def revoke_key(
+    *, caller: Writer, tenant_id: str, key_id: str, opened: Opened, actor: Acting
+) -> None:
     """Revoke a key for good; no request that starts after the answer is accepted."""
     check_reach(caller, tenant_id)
-    await opened.store.revoke_key(tenant_id, key_id)
+    await opened.store.revoke_key(tenant_id, key_id, actor=actor)
 
 
 @router.post(
@@ -95,6 +99,7 @@ async def rotate_key(
     key_id: str,
     rotation: Annotated[KeyRotation, Depends(body_of(KeyRotation))],
     opened: Opened,
+    actor: Acting,
 ) -> IssuedKeyDocument:
     """Give a key a new secret; the old ones work for `overlap_seconds` more.
 
@@ -104,6 +109,6 @@ async def rotate_key(
     key = await opened.store.get_key(tenant_id, key_id)
     caller.require_grantable(key.scopes)
     issued = await opened.store.rotate_key(
-        tenant_id, key_id, overlap_seconds=rotation.overlap_seconds
+        tenant_id, key_id, actor=actor, overlap_seconds=rotation.overlap_seconds
     )
     return IssuedKeyDocument.of_issued(issued)

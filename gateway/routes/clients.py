@@ -20,7 +20,7 @@ from gateway.client_schemas import (
     JsonWebKeySet,
     NewClient,
 )
-from gateway.dependencies import Opened, Paged, check_reach, require
+from gateway.dependencies import Acting, Opened, Paged, check_reach, require
 from gateway.routes.responses import problem_responses
 
 router = APIRouter(prefix="/v1/tenants/{tenant_id}/clients", tags=["clients"])
@@ -42,12 +42,14 @@ async def create_client(
     tenant_id: str,
     wish: Annotated[NewClient, Depends(body_of(NewClient))],
     opened: Opened,
+    actor: Acting,
 ) -> IssuedClientDocument:
     """Make a client; `client_secret` is shown this once. Only scopes that the caller may grant."""
     check_reach(caller, tenant_id)
     caller.require_grantable(wish.scopes)
     issued = await opened.store.create_client(
         tenant_id,
+        actor=actor,
         name=wish.name,
         scopes=tuple(wish.scopes),
         jwks=_document(wish.jwks),
@@ -85,10 +87,12 @@ async def read_client(
     operation_id="revokeClient",
     responses=problem_responses(404),
 )
-async def revoke_client(*, caller: Writer, tenant_id: str, client_id: str, opened: Opened) -> None:
+async def revoke_client(
+    *, caller: Writer, tenant_id: str, client_id: str, opened: Opened, actor: Acting
+) -> None:
     """Revoke a client for good; no request with a token of it that starts now is accepted."""
     check_reach(caller, tenant_id)
-    await opened.store.revoke_client(tenant_id, client_id)
+    await opened.store.revoke_client(tenant_id, client_id, actor=actor)
 
 
 @router.post(
@@ -105,6 +109,7 @@ async def rotate_client(
     client_id: str,
     rotation: Annotated[ClientRotation, Depends(body_of(ClientRotation))],
     opened: Opened,
+    actor: Acting,
 ) -> IssuedClientDocument:
     """Give a client a new secret, or new keys; the old ones work for `overlap_seconds` more.
 
@@ -116,6 +121,7 @@ async def rotate_client(
     issued = await opened.store.rotate_client(
         tenant_id,
         client_id,
+        actor=actor,
         overlap_seconds=rotation.overlap_seconds,
         jwks=_document(rotation.jwks),
     )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from auth.principal import Principal
 from auth.scopes import PLANS_WRITE, TENANTS_READ
 from gateway.bodies import body_of, request_body
-from gateway.dependencies import Opened, Paged, require
+from gateway.dependencies import Acting, Opened, Paged, require
 from gateway.routes.responses import problem_responses
 from gateway.schemas import NewPlan, PlanDocument, PlanPage
 
@@ -26,10 +26,15 @@ Writer = Annotated[Principal, Depends(require(PLANS_WRITE))]
     responses=problem_responses(413, 422),
 )
 async def create_plan(
-    _caller: Writer, wish: Annotated[NewPlan, Depends(body_of(NewPlan))], opened: Opened
+    *,
+    _caller: Writer,
+    wish: Annotated[NewPlan, Depends(body_of(NewPlan))],
+    opened: Opened,
+    actor: Acting,
 ) -> PlanDocument:
     """Create a plan; a limit that is absent or null is no limit."""
     plan = await opened.store.create_plan(
+        actor=actor,
         name=wish.name,
         requests_per_second=wish.requests_per_second,
         burst=wish.burst,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from auth.principal import Principal
 from auth.scopes import TENANTS_READ, TENANTS_WRITE
 from gateway.bodies import body_of, request_body
-from gateway.dependencies import Opened, Paged, check_reach, require
+from gateway.dependencies import Acting, Opened, Paged, check_reach, require
 from gateway.routes.responses import problem_responses
 from gateway.schemas import NewTenant, TenantChange, TenantDocument, TenantPage
 
@@ -26,11 +26,15 @@ Writer = Annotated[Principal, Depends(require(TENANTS_WRITE))]
     responses=problem_responses(404, 413, 422),
 )
 async def create_tenant(
-    _caller: Writer, wish: Annotated[NewTenant, Depends(body_of(NewTenant))], opened: Opened
+    *,
+    _caller: Writer,
+    wish: Annotated[NewTenant, Depends(body_of(NewTenant))],
+    opened: Opened,
+    actor: Acting,
 ) -> TenantDocument:
     """Create a tenant on a plan, with the models that it may use."""
     tenant = await opened.store.create_tenant(
-        name=wish.name, plan_id=wish.plan_id, models=tuple(wish.models)
+        actor=actor, name=wish.name, plan_id=wish.plan_id, models=tuple(wish.models)
     )
     return TenantDocument.of(tenant)
 
@@ -62,6 +66,7 @@ async def change_tenant(
     tenant_id: str,
     change: Annotated[TenantChange, Depends(body_of(TenantChange))],
     opened: Opened,
+    actor: Acting,
 ) -> TenantDocument:
     """Suspend or reactivate a tenant, move it to another plan, or change the models it may use.
 
@@ -70,6 +75,7 @@ async def change_tenant(
     check_reach(caller, tenant_id)
     tenant = await opened.store.update_tenant(
         tenant_id,
+        actor=actor,
         status=change.status,
         plan_id=change.plan_id,
         models=None if change.models is None else tuple(change.models),

@@ -16,6 +16,7 @@ from auth.sealing import Sealer
 from auth.secret_files import VersionedSecret
 from auth.store import Store
 from gateway.database import create_engine
+from tests.actors import TESTER
 
 PEPPER = b"a pepper for tests, long enough to be one"
 SEALER = Sealer(VersionedSecret({1: b"a sealing key for tests, long enough too"}))
@@ -69,7 +70,7 @@ async def stores(migrated_postgres: str, tmp_path: Path) -> AsyncIterator[list[S
 
 async def test_no_revocation_is_missed(stores: list[Store], migrated_postgres: str) -> None:
     """Revisions become visible in order, so a reader that goes on from the last has seen all."""
-    tenant = await stores[0].create_tenant(name="t", plan_id=None, models=["*"])
+    tenant = await stores[0].create_tenant(actor=TESTER, name="t", plan_id=None, models=["*"])
     engine = create_engine(migrated_postgres)
     reader = Reader(engine)
     following = asyncio.create_task(reader.keep_reading())
@@ -77,8 +78,10 @@ async def test_no_revocation_is_missed(stores: list[Store], migrated_postgres: s
     async def write(store: Store) -> set[str]:
         revoked = set()
         for _ in range(KEYS_EACH):
-            issued = await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
-            await store.revoke_key(tenant.tenant_id, issued.key.key_id)
+            issued = await store.create_key(
+                tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"]
+            )
+            await store.revoke_key(tenant.tenant_id, issued.key.key_id, actor=TESTER)
             revoked.add(issued.key.key_id)
         return revoked
 
@@ -94,9 +97,11 @@ async def test_no_revocation_is_missed(stores: list[Store], migrated_postgres: s
 
 async def test_times_of_use_are_written_by_all_workers_at_once(stores: list[Store]) -> None:
     """Whatever order they learned of the keys in, none of them is given up as a deadlock."""
-    tenant = await stores[0].create_tenant(name="t", plan_id=None, models=["*"])
+    tenant = await stores[0].create_tenant(actor=TESTER, name="t", plan_id=None, models=["*"])
     keys = [
-        (await stores[0].create_key(tenant.tenant_id, name="k", scopes=["predict"])).key.key_id
+        (
+            await stores[0].create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
+        ).key.key_id
         for _ in range(50)
     ]
     now = datetime.now(UTC)

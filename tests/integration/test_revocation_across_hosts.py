@@ -11,6 +11,7 @@ from sqlalchemy import event
 from auth.errors import CredentialInvalid, KeysetUnavailable, TenantSuspended
 from gateway.limits.redis_keys import tenant_prefix, units_key
 from inference.errors import ModelNotFound
+from tests.actors import TESTER
 from tests.hosts import PREFIX, Host, running_host
 from tests.redis_limiters import until_shared
 from tests.redis_server import RedisServer, running_redis
@@ -62,8 +63,10 @@ class Known:
 @pytest.fixture
 async def known(here: Host, there: Host) -> Known:
     """Issue a key and use it on both hosts."""
-    tenant = await here.store.create_tenant(name="Acme", plan_id=None, models=["*"])
-    issued = await here.store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    tenant = await here.store.create_tenant(actor=TESTER, name="Acme", plan_id=None, models=["*"])
+    issued = await here.store.create_key(
+        tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"]
+    )
     for host in (here, there):
         await host.predict(issued.api_key)
     units = units_key(tenant_prefix(PREFIX, tenant.tenant_id))
@@ -89,7 +92,7 @@ async def test_revoked_key_is_refused_by_the_other_host(
     here: Host, there: Host, known: Known
 ) -> None:
     """The admission says that its catalogue is old, and the key is read again and refused."""
-    await here.store.revoke_key(known.tenant_id, known.key_id)
+    await here.store.revoke_key(known.tenant_id, known.key_id, actor=TESTER)
     with pytest.raises(CredentialInvalid):
         await there.predict(known.api_key)
     assert here.settled == []
@@ -97,7 +100,9 @@ async def test_revoked_key_is_refused_by_the_other_host(
 
 async def test_key_made_elsewhere_works_at_once(here: Host, there: Host, known: Known) -> None:
     """A key that memory does not have is looked for in SQL before it is refused."""
-    issued = await here.store.create_key(known.tenant_id, name="k", scopes=["predict"])
+    issued = await here.store.create_key(
+        known.tenant_id, actor=TESTER, name="k", scopes=["predict"]
+    )
     assert (await there.predict(issued.api_key)).body == b'{"predictions":[2.0,4.0,6.0]}'
 
 
@@ -105,7 +110,7 @@ async def test_suspended_tenant_is_refused_by_the_other_host(
     here: Host, there: Host, known: Known
 ) -> None:
     """A tenant's standing counts as a key's does."""
-    await here.store.update_tenant(known.tenant_id, status="suspended")
+    await here.store.update_tenant(known.tenant_id, actor=TESTER, status="suspended")
     with pytest.raises(TenantSuspended):
         await there.predict(known.api_key)
 
@@ -114,14 +119,14 @@ async def test_model_taken_away_is_refused_by_the_other_host(
     here: Host, there: Host, known: Known
 ) -> None:
     """What the tenant may use is looked at again, too."""
-    await here.store.update_tenant(known.tenant_id, models=["other"])
+    await here.store.update_tenant(known.tenant_id, actor=TESTER, models=["other"])
     with pytest.raises(ModelNotFound):
         await there.predict(known.api_key)
 
 
 async def test_change_is_read_once_and_by_revision(here: Host, there: Host, known: Known) -> None:
     """The other host reads after the change and not with every request."""
-    await here.store.create_key(known.tenant_id, name="k", scopes=["predict"])
+    await here.store.create_key(known.tenant_id, actor=TESTER, name="k", scopes=["predict"])
     statements = Statements(there)
     for _ in range(3):
         await there.predict(known.api_key)
@@ -132,7 +137,7 @@ async def test_flushed_redis_revives_no_key(
     *, here: Host, there: Host, known: Known, redis_server: RedisServer
 ) -> None:
     """A Redis that knows no revision vouches for nobody."""
-    await here.store.revoke_key(known.tenant_id, known.key_id)
+    await here.store.revoke_key(known.tenant_id, known.key_id, actor=TESTER)
     redis_server.ask("FLUSHALL")
     with pytest.raises(CredentialInvalid):
         await there.predict(known.api_key)
@@ -155,7 +160,7 @@ async def test_restarted_redis_vouches_for_nobody_before_sql_is_read(
 ) -> None:
     """What a restarted Redis remembers may be older than a revocation that it was told of."""
     stale = int(redis_server.ask("HGET", known.units_key, "revision"))
-    await here.store.revoke_key(known.tenant_id, known.key_id)
+    await here.store.revoke_key(known.tenant_id, known.key_id, actor=TESTER)
     redis_server.kill()
     redis_server.start()
     redis_server.ask("HSET", known.units_key, "revision", stale)
@@ -184,7 +189,7 @@ async def test_without_redis_the_answer_waits_for_the_other_host(
     caplog.set_level(logging.WARNING)
     redis_server.kill()
     for _ in range(2):
-        await here.store.revoke_key(known.tenant_id, known.key_id)
+        await here.store.revoke_key(known.tenant_id, known.key_id, actor=TESTER)
     assert here.settled == [2.0, 2.0]
     assert len(caplog.records) == 1
 
@@ -195,7 +200,7 @@ async def test_without_redis_every_acceptance_asks_sql(
     """A key revoked while Redis is away is refused with the next request."""
     redis_server.kill()
     await there.predict(known.api_key)
-    await here.store.revoke_key(known.tenant_id, known.key_id)
+    await here.store.revoke_key(known.tenant_id, known.key_id, actor=TESTER)
     with pytest.raises(CredentialInvalid):
         await there.predict(known.api_key)
 
@@ -246,8 +251,10 @@ async def test_server_alone_needs_neither_redis_nor_sql_to_go_on(
     alone: Host, redis_server: RedisServer
 ) -> None:
     """Its data folder tells it of every change; an empty Redis while SQL is away refuses nobody."""
-    tenant = await alone.store.create_tenant(name="Acme", plan_id=None, models=["*"])
-    issued = await alone.store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    tenant = await alone.store.create_tenant(actor=TESTER, name="Acme", plan_id=None, models=["*"])
+    issued = await alone.store.create_key(
+        tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"]
+    )
     await alone.predict(issued.api_key)
     async with alone.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE catalog_revision RENAME TO away")
@@ -263,6 +270,6 @@ async def test_server_alone_needs_neither_redis_nor_sql_to_go_on(
 async def test_server_alone_answers_changes_at_once(alone: Host, redis_server: RedisServer) -> None:
     """There is nobody to wait for, with Redis or without."""
     redis_server.kill()
-    tenant = await alone.store.create_tenant(name="Acme", plan_id=None, models=["*"])
-    await alone.store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    tenant = await alone.store.create_tenant(actor=TESTER, name="Acme", plan_id=None, models=["*"])
+    await alone.store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
     assert alone.settled == []

@@ -19,6 +19,7 @@ from auth.store import Store
 from auth.tenants import Tenant
 from auth.tokens import TokenIssuer
 from gateway.database import create_engine
+from tests.actors import TESTER
 from tests.tokens import RULES, token_gate
 
 PEPPER = b"a pepper for tests, long enough to be one"
@@ -139,4 +140,4 @@ def server(keyset: Keyset, authenticator: Authenticator, clock: FakeClock) -> Se
 @pytest.fixture
 async def tenant(store: Store) -> Tenant:
     """Return a tenant without a plan."""
-    return await store.create_tenant(name="Acme", plan_id=None, models=["*"])
+    return await store.create_tenant(actor=TESTER, name="Acme", plan_id=None, models=["*"])

@@ -14,6 +14,7 @@ from auth.scopes import ALL_SCOPES, PREDICT
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID
 from auth.totp import code_at, new_totp_secret
+from tests.actors import TESTER
 from tests.unit.auth.conftest import FakeClock
 
 SCOPES = ("tenants:write", "keys:write")
@@ -137,7 +138,7 @@ async def test_installation_with_a_key_gets_no_token(
     store: Store, engine: AsyncEngine, clock: FakeClock
 ) -> None:
     """Who can get in needs none, and nobody else should see one."""
-    await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=["tenants:write"])
+    await store.create_key(PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=["tenants:write"])
     assert await issue_first_token(engine, now=clock.now) is None
 
 

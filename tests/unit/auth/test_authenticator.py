@@ -10,6 +10,7 @@ from auth.errors import CredentialInvalid, TenantSuspended
 from auth.keyset import Keyset
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, IssuedKey, Tenant
+from tests.actors import TESTER
 from tests.tokens import token_gate
 from tests.unit.auth.conftest import FakeClock, Server
 
@@ -17,7 +18,7 @@ from tests.unit.auth.conftest import FakeClock, Server
 @pytest.fixture
 async def issued(store: Store, tenant: Tenant) -> IssuedKey:
     """Return a key that may predict."""
-    return await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    return await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
 
 
 async def test_principal_says_what_the_key_and_the_plan_say(
@@ -25,11 +26,23 @@ async def test_principal_says_what_the_key_and_the_plan_say(
 ) -> None:
     """Scopes come from the key, models from the tenant, limits from both."""
     plan = await store.create_plan(
-        name="p", requests_per_second=10, burst=20, units_per_month=500, max_in_flight=4
+        actor=TESTER,
+        name="p",
+        requests_per_second=10,
+        burst=20,
+        units_per_month=500,
+        max_in_flight=4,
     )
-    tenant = await store.create_tenant(name="Acme", plan_id=plan.plan_id, models=["housing"])
+    tenant = await store.create_tenant(
+        actor=TESTER, name="Acme", plan_id=plan.plan_id, models=["housing"]
+    )
     issued = await store.create_key(
-        tenant.tenant_id, name="k", scopes=["predict"], is_test=True, requests_per_second=2
+        tenant.tenant_id,
+        actor=TESTER,
+        name="k",
+        scopes=["predict"],
+        is_test=True,
+        requests_per_second=2,
     )
     await keyset.refresh()
     principal = authenticator.authenticate(issued.api_key)
@@ -45,7 +58,9 @@ async def test_platform_principal_is_marked(
     store: Store, keyset: Keyset, authenticator: Authenticator
 ) -> None:
     """A key of the platform has no limits and every model."""
-    admin = await store.create_key(PLATFORM_TENANT_ID, name="a", scopes=["tenants:read"])
+    admin = await store.create_key(
+        PLATFORM_TENANT_ID, actor=TESTER, name="a", scopes=["tenants:read"]
+    )
     await keyset.refresh()
     principal = authenticator.authenticate(admin.api_key)
     assert principal.is_platform
@@ -57,7 +72,9 @@ async def test_same_key_gets_the_same_principal(
 ) -> None:
     """What did not change is not built again, whatever else does."""
     first = await server.principal(issued.api_key)
-    rotated = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=60)
+    rotated = await store.rotate_key(
+        issued.key.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=60
+    )
     assert await server.principal(issued.api_key) is first
     assert await server.principal(rotated.api_key) is first
 
@@ -102,14 +119,16 @@ async def test_revocation_by_another_process_stops_the_next_request(
 ) -> None:
     """A key revoked on the command line fails in the running server at once."""
     assert await server.accepts(issued.api_key)
-    await cli_store.revoke_key(issued.key.tenant_id, issued.key.key_id)
+    await cli_store.revoke_key(issued.key.tenant_id, issued.key.key_id, actor=TESTER)
     assert not await server.accepts(issued.api_key)
 
 
 async def test_new_key_works_at_once(server: Server, cli_store: Store, tenant: Tenant) -> None:
     """A key is good from the moment its answer arrives."""
     assert not await server.accepts(mint(kind="live").text)
-    issued = await cli_store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    issued = await cli_store.create_key(
+        tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"]
+    )
     assert await server.accepts(issued.api_key)
 
 
@@ -117,7 +136,9 @@ async def test_rotated_secret_works_until_its_overlap_ends(
     server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """The old secret goes on for the overlap, the new one from now on."""
-    rotated = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=60)
+    rotated = await store.rotate_key(
+        issued.key.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=60
+    )
     server.clock.advance(59.9)
     assert await server.accepts(issued.api_key)
     assert await server.accepts(rotated.api_key)
@@ -130,8 +151,12 @@ async def test_second_rotation_never_lengthens_a_secret(
     server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """A secret that was to end soon keeps its end."""
-    second = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=10)
-    third = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=1000)
+    second = await store.rotate_key(
+        issued.key.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=10
+    )
+    third = await store.rotate_key(
+        issued.key.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=1000
+    )
     server.clock.advance(10)
     assert not await server.accepts(issued.api_key)
     assert await server.accepts(second.api_key)
@@ -142,8 +167,12 @@ async def test_second_rotation_can_shorten_a_secret(
     server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """A rotation without overlap ends every earlier secret now."""
-    second = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=1000)
-    third = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=0)
+    second = await store.rotate_key(
+        issued.key.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=1000
+    )
+    third = await store.rotate_key(
+        issued.key.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=0
+    )
     assert not await server.accepts(issued.api_key)
     assert not await server.accepts(second.api_key)
     assert await server.accepts(third.api_key)
@@ -153,8 +182,10 @@ async def test_revocation_ends_every_secret(
     server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """An overlap does not outlive the key."""
-    rotated = await store.rotate_key(issued.key.tenant_id, issued.key.key_id, overlap_seconds=1000)
-    await store.revoke_key(issued.key.tenant_id, issued.key.key_id)
+    rotated = await store.rotate_key(
+        issued.key.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=1000
+    )
+    await store.revoke_key(issued.key.tenant_id, issued.key.key_id, actor=TESTER)
     assert not await server.accepts(issued.api_key)
     assert not await server.accepts(rotated.api_key)
 
@@ -165,6 +196,7 @@ async def test_key_expires_without_anybody_doing_anything(
     """The end is exclusive: at `expires_at` the key is dead."""
     issued = await store.create_key(
         tenant.tenant_id,
+        actor=TESTER,
         name="k",
         scopes=["predict"],
         expires_at=server.clock.now + timedelta(seconds=10),
@@ -179,12 +211,12 @@ async def test_suspended_tenant_is_told_so_and_comes_back(
     server: Server, store: Store, issued: IssuedKey
 ) -> None:
     """Only the owner of a good key learns of the suspension."""
-    await store.update_tenant(issued.key.tenant_id, status="suspended")
+    await store.update_tenant(issued.key.tenant_id, actor=TESTER, status="suspended")
     with pytest.raises(TenantSuspended):
         await server.principal(issued.api_key)
     with pytest.raises(CredentialInvalid):
         await server.principal(mint(kind="live", key_id=issued.key.key_id).text)
-    await store.update_tenant(issued.key.tenant_id, status="active")
+    await store.update_tenant(issued.key.tenant_id, actor=TESTER, status="active")
     await server.principal(issued.api_key)
 
 
@@ -193,9 +225,14 @@ async def test_change_of_plan_reaches_existing_keys(
 ) -> None:
     """Limits follow the plan from the next request on."""
     plan = await store.create_plan(
-        name="p", requests_per_second=3, burst=7, units_per_month=None, max_in_flight=None
+        actor=TESTER,
+        name="p",
+        requests_per_second=3,
+        burst=7,
+        units_per_month=None,
+        max_in_flight=None,
     )
-    await store.update_tenant(issued.key.tenant_id, plan_id=plan.plan_id, models=[])
+    await store.update_tenant(issued.key.tenant_id, actor=TESTER, plan_id=plan.plan_id, models=[])
     principal = await server.principal(issued.api_key)
     assert (principal.requests_per_second, principal.burst) == (3, 7)
     assert not principal.may_use("housing")
@@ -205,14 +242,24 @@ async def test_lower_plan_beats_the_limit_of_a_key(
     store: Store, keyset: Keyset, authenticator: Authenticator
 ) -> None:
     """A key's own limit never lifts its tenant above the plan."""
-    tenant = await store.create_tenant(name="Acme", plan_id=None, models=["*"])
+    tenant = await store.create_tenant(actor=TESTER, name="Acme", plan_id=None, models=["*"])
     issued = await store.create_key(
-        tenant.tenant_id, name="k", scopes=["predict"], requests_per_second=100, burst=200
+        tenant.tenant_id,
+        actor=TESTER,
+        name="k",
+        scopes=["predict"],
+        requests_per_second=100,
+        burst=200,
     )
     plan = await store.create_plan(
-        name="p", requests_per_second=3, burst=7, units_per_month=None, max_in_flight=None
+        actor=TESTER,
+        name="p",
+        requests_per_second=3,
+        burst=7,
+        units_per_month=None,
+        max_in_flight=None,
     )
-    await store.update_tenant(tenant.tenant_id, plan_id=plan.plan_id)
+    await store.update_tenant(tenant.tenant_id, actor=TESTER, plan_id=plan.plan_id)
     await keyset.refresh()
     principal = authenticator.authenticate(issued.api_key)
     assert (principal.requests_per_second, principal.burst) == (3, 7)
@@ -223,11 +270,19 @@ async def test_limit_that_the_platform_set_beats_the_plan(
 ) -> None:
     """The seller may give one key more, or less, than its tenant's plan."""
     plan = await store.create_plan(
-        name="p", requests_per_second=3, burst=7, units_per_month=None, max_in_flight=None
+        actor=TESTER,
+        name="p",
+        requests_per_second=3,
+        burst=7,
+        units_per_month=None,
+        max_in_flight=None,
     )
-    tenant = await store.create_tenant(name="Acme", plan_id=plan.plan_id, models=["*"])
+    tenant = await store.create_tenant(
+        actor=TESTER, name="Acme", plan_id=plan.plan_id, models=["*"]
+    )
     issued = await store.create_key(
         tenant.tenant_id,
+        actor=TESTER,
         name="k",
         scopes=["predict"],
         requests_per_second=100,

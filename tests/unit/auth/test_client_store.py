@@ -11,6 +11,7 @@ from auth.errors import AssertionReplayed, ClientNotFound, InvalidChange, Tenant
 from auth.keyset import Keyset
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, Tenant
+from tests.actors import TESTER
 from tests.unit.auth.conftest import PEPPER, FakeClock
 from tests.unit.auth.jwks import make_pair
 
@@ -29,7 +30,7 @@ async def entry_of(keyset: Keyset, client_id: str) -> CredentialEntry:
 async def make_client(store: Store, tenant: Tenant, **fields: object) -> Client:
     """Make a client and return it as it is stored."""
     wish = {"name": "c", "scopes": ["predict"]} | fields
-    issued = await store.create_client(tenant.tenant_id, **wish)  # type: ignore[arg-type]
+    issued = await store.create_client(tenant.tenant_id, actor=TESTER, **wish)  # type: ignore[arg-type]
     return issued.client
 
 
@@ -43,6 +44,7 @@ async def test_client_is_read_back(store: Store, tenant: Tenant, clock: FakeCloc
     """With all of its values."""
     issued = await store.create_client(
         tenant.tenant_id,
+        actor=TESTER,
         name=" nightly ",
         scopes=["usage:read", "predict"],
         expires_at=clock.now + timedelta(days=1),
@@ -56,7 +58,7 @@ async def test_client_is_read_back(store: Store, tenant: Tenant, clock: FakeCloc
 
 async def test_secret_belongs_to_its_client(store: Store, tenant: Tenant) -> None:
     """Its middle part is the id without the prefix, and it is not in what can be logged."""
-    issued = await store.create_client(tenant.tenant_id, name="c", scopes=["predict"])
+    issued = await store.create_client(tenant.tenant_id, actor=TESTER, name="c", scopes=["predict"])
     assert issued.client_secret is not None
     parsed = parse(issued.client_secret)
     assert (f"cli_{parsed.key_id}", parsed.kind) == (issued.client.client_id, "clnt")
@@ -66,7 +68,7 @@ async def test_secret_belongs_to_its_client(store: Store, tenant: Tenant) -> Non
 async def test_client_with_keys_has_no_secret(store: Store, tenant: Tenant) -> None:
     """It brings the public half of its own."""
     issued = await store.create_client(
-        tenant.tenant_id, name="c", scopes=["predict"], jwks=FIRST.jwks(kid="a")
+        tenant.tenant_id, actor=TESTER, name="c", scopes=["predict"], jwks=FIRST.jwks(kid="a")
     )
     assert issued.client_secret is None
     found = await store.get_client(tenant.tenant_id, issued.client.client_id)
@@ -81,13 +83,13 @@ async def test_scopes_that_a_tenant_may_not_hold_are_refused(
 ) -> None:
     """As for keys."""
     with pytest.raises(InvalidChange):
-        await store.create_client(tenant.tenant_id, name="c", scopes=scopes)
+        await store.create_client(tenant.tenant_id, actor=TESTER, name="c", scopes=scopes)
 
 
 async def test_client_of_the_platform_may_hold_its_scopes(store: Store, keyset: Keyset) -> None:
     """Billing reads everybody's usage."""
     issued = await store.create_client(
-        PLATFORM_TENANT_ID, name="billing", scopes=["usage:read:all"]
+        PLATFORM_TENANT_ID, actor=TESTER, name="billing", scopes=["usage:read:all"]
     )
     entry = await entry_of(keyset, issued.client.client_id)
     assert entry.principal.scopes == {"usage:read:all"}
@@ -97,9 +99,14 @@ async def test_client_of_the_platform_may_hold_its_scopes(store: Store, keyset: 
 async def test_limit_above_the_plan_is_refused(store: Store) -> None:
     """A tenant's own word only tightens; the platform's holds whatever the plan says."""
     plan = await store.create_plan(
-        name="p", requests_per_second=5, burst=5, units_per_month=None, max_in_flight=None
+        actor=TESTER,
+        name="p",
+        requests_per_second=5,
+        burst=5,
+        units_per_month=None,
+        max_in_flight=None,
     )
-    tenant = await store.create_tenant(name="t", plan_id=plan.plan_id, models=["*"])
+    tenant = await store.create_tenant(actor=TESTER, name="t", plan_id=plan.plan_id, models=["*"])
     with pytest.raises(InvalidChange):
         await make_client(store, tenant, requests_per_second=6)
     client = await make_client(store, tenant, requests_per_second=6, may_exceed_plan=True)
@@ -109,12 +116,12 @@ async def test_limit_above_the_plan_is_refused(store: Store) -> None:
 async def test_client_needs_a_tenant(store: Store) -> None:
     """And the refusal leaves nothing behind."""
     with pytest.raises(TenantNotFound):
-        await store.create_client("ten_none", name="c", scopes=["predict"])
+        await store.create_client("ten_none", actor=TESTER, name="c", scopes=["predict"])
 
 
 async def test_client_of_another_tenant_is_not_found(store: Store, tenant: Tenant) -> None:
     """By no operation."""
-    other = await store.create_tenant(name="other", plan_id=None, models=["*"])
+    other = await store.create_tenant(actor=TESTER, name="other", plan_id=None, models=["*"])
     client = await make_client(store, other)
     for owner, client_id in [
         (tenant.tenant_id, client.client_id),
@@ -125,9 +132,9 @@ async def test_client_of_another_tenant_is_not_found(store: Store, tenant: Tenan
         with pytest.raises(ClientNotFound):
             await store.get_client(owner, client_id)
         with pytest.raises(ClientNotFound):
-            await store.revoke_client(owner, client_id)
+            await store.revoke_client(owner, client_id, actor=TESTER)
         with pytest.raises(ClientNotFound):
-            await store.rotate_client(owner, client_id, overlap_seconds=0)
+            await store.rotate_client(owner, client_id, actor=TESTER, overlap_seconds=0)
     assert await store.get_client(other.tenant_id, client.client_id) == client
 
 
@@ -144,7 +151,7 @@ async def test_keyset_knows_a_client_and_its_secret(
     store: Store, keyset: Keyset, tenant: Tenant
 ) -> None:
     """As a credential of its own kind."""
-    issued = await store.create_client(tenant.tenant_id, name="c", scopes=["predict"])
+    issued = await store.create_client(tenant.tenant_id, actor=TESTER, name="c", scopes=["predict"])
     entry = await entry_of(keyset, issued.client.client_id)
     assert (entry.principal.kind, *entry.principal.scopes) == ("client", "predict")
     assert entry.principal.credential_id == issued.client.client_id
@@ -159,10 +166,10 @@ async def test_revocation_by_another_process_is_seen_at_once(
     """And once more changes nothing."""
     client = await make_client(cli_store, tenant)
     assert not (await entry_of(keyset, client.client_id)).is_revoked
-    await cli_store.revoke_client(tenant.tenant_id, client.client_id)
+    await cli_store.revoke_client(tenant.tenant_id, client.client_id, actor=TESTER)
     assert (await entry_of(keyset, client.client_id)).is_revoked
     revoked_at = (await cli_store.get_client(tenant.tenant_id, client.client_id)).revoked_at
-    await cli_store.revoke_client(tenant.tenant_id, client.client_id)
+    await cli_store.revoke_client(tenant.tenant_id, client.client_id, actor=TESTER)
     found = await cli_store.get_client(tenant.tenant_id, client.client_id)
     assert found.revoked_at == revoked_at is not None
 
@@ -172,7 +179,7 @@ async def test_suspension_of_the_tenant_reaches_its_clients(
 ) -> None:
     """At once."""
     client = await make_client(store, tenant)
-    await store.update_tenant(tenant.tenant_id, status="suspended")
+    await store.update_tenant(tenant.tenant_id, actor=TESTER, status="suspended")
     assert (await entry_of(keyset, client.client_id)).is_suspended
 
 
@@ -180,10 +187,14 @@ async def test_rotated_secret_goes_on_for_the_overlap(
     store: Store, keyset: Keyset, tenant: Tenant
 ) -> None:
     """And a second rotation does not make it longer."""
-    issued = await store.create_client(tenant.tenant_id, name="c", scopes=["predict"])
+    issued = await store.create_client(tenant.tenant_id, actor=TESTER, name="c", scopes=["predict"])
     client_id = issued.client.client_id
-    second = await store.rotate_client(tenant.tenant_id, client_id, overlap_seconds=60)
-    third = await store.rotate_client(tenant.tenant_id, client_id, overlap_seconds=3600)
+    second = await store.rotate_client(
+        tenant.tenant_id, client_id, actor=TESTER, overlap_seconds=60
+    )
+    third = await store.rotate_client(
+        tenant.tenant_id, client_id, actor=TESTER, overlap_seconds=3600
+    )
     ends = {
         secret.digest: secret.expires_at_seconds - issued.client.created_at.timestamp()
         for secret in (await entry_of(keyset, client_id)).secrets
@@ -196,10 +207,10 @@ async def test_secret_that_has_ended_is_dropped_at_the_next_rotation(
     store: Store, keyset: Keyset, tenant: Tenant
 ) -> None:
     """Nothing is kept that opens nothing."""
-    issued = await store.create_client(tenant.tenant_id, name="c", scopes=["predict"])
+    issued = await store.create_client(tenant.tenant_id, actor=TESTER, name="c", scopes=["predict"])
     client_id = issued.client.client_id
     for _ in range(3):
-        await store.rotate_client(tenant.tenant_id, client_id, overlap_seconds=0)
+        await store.rotate_client(tenant.tenant_id, client_id, actor=TESTER, overlap_seconds=0)
     assert len((await entry_of(keyset, client_id)).secrets) == 2
 
 
@@ -209,10 +220,16 @@ async def test_rotated_keys_go_on_for_the_overlap(
     """Those that are in the new set stay, the others end."""
     client = await make_client(store, tenant, jwks=FIRST.jwks(kid="a"))
     both = {"keys": [*FIRST.jwks(kid="a")["keys"], *SECOND.jwks(kid="b")["keys"]]}
-    await store.rotate_client(tenant.tenant_id, client.client_id, overlap_seconds=0, jwks=both)
+    await store.rotate_client(
+        tenant.tenant_id, client.client_id, actor=TESTER, overlap_seconds=0, jwks=both
+    )
     assert await names_of(store, client) == ["a", "b"]
     await store.rotate_client(
-        tenant.tenant_id, client.client_id, overlap_seconds=60, jwks=SECOND.jwks(kid="b")
+        tenant.tenant_id,
+        client.client_id,
+        actor=TESTER,
+        overlap_seconds=60,
+        jwks=SECOND.jwks(kid="b"),
     )
     assert await names_of(store, client) == ["a", "b"]
     clock.advance(60)
@@ -230,7 +247,7 @@ async def test_rotation_that_does_not_fit_is_refused(store: Store, tenant: Tenan
     ]:
         with pytest.raises(InvalidChange):
             await store.rotate_client(
-                tenant.tenant_id, client.client_id, overlap_seconds=0, jwks=jwks
+                tenant.tenant_id, client.client_id, actor=TESTER, overlap_seconds=0, jwks=jwks
             )
 
 
@@ -239,12 +256,14 @@ async def test_client_that_has_ended_is_not_rotated(
 ) -> None:
     """Neither revoked nor expired ones come back."""
     revoked = await make_client(store, tenant)
-    await store.revoke_client(tenant.tenant_id, revoked.client_id)
+    await store.revoke_client(tenant.tenant_id, revoked.client_id, actor=TESTER)
     expired = await make_client(store, tenant, expires_at=clock.now + timedelta(seconds=1))
     clock.advance(1)
     for client in (revoked, expired):
         with pytest.raises(InvalidChange):
-            await store.rotate_client(tenant.tenant_id, client.client_id, overlap_seconds=0)
+            await store.rotate_client(
+                tenant.tenant_id, client.client_id, actor=TESTER, overlap_seconds=0
+            )
 
 
 async def test_last_use_never_goes_back(store: Store, keyset: Keyset, tenant: Tenant) -> None:

@@ -12,11 +12,12 @@ from auth.errors import AuthError, InvalidChange, KeyNotFound, TenantNotFound
 from auth.store import Store
 from auth.tables import metadata
 from auth.tenants import PLATFORM_TENANT_ID, IssuedKey, Tenant
+from tests.actors import TESTER
 from tests.unit.auth.conftest import FakeClock
 
 
 async def _key(store: Store, tenant: Tenant) -> IssuedKey:
-    return await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    return await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
 
 
 async def test_key_is_read_back_as_it_was_created(
@@ -25,6 +26,7 @@ async def test_key_is_read_back_as_it_was_created(
     """A key comes back equal, time zone included."""
     issued = await store.create_key(
         tenant.tenant_id,
+        actor=TESTER,
         name="k",
         scopes=["usage:read", "predict"],
         expires_at=(clock.now + timedelta(days=1)).astimezone(timezone(timedelta(hours=5))),
@@ -47,7 +49,9 @@ async def test_secret_is_in_no_representation(store: Store, tenant: Tenant) -> N
 async def test_secret_is_not_in_the_database(store: Store, tenant: Tenant, data_dir: Path) -> None:
     """Whoever copies the files or the tables gets no secret, in no encoding."""
     issued = await _key(store, tenant)
-    rotated = await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=60)
+    rotated = await store.rotate_key(
+        tenant.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=60
+    )
     written = _bytes_below(data_dir) + await _bytes_of_tables(store._engine)
     assert issued.key.key_id.encode() in written
     for text in (issued.api_key, rotated.api_key):
@@ -59,7 +63,7 @@ async def test_secret_is_not_in_the_database(store: Store, tenant: Tenant, data_
 async def test_key_needs_a_tenant(store: Store) -> None:
     """No key without an owner."""
     with pytest.raises(TenantNotFound):
-        await store.create_key("ten_unknown", name="k", scopes=["predict"])
+        await store.create_key("ten_unknown", actor=TESTER, name="k", scopes=["predict"])
 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["predict", "tenants:write"], ["*"]])
@@ -68,13 +72,15 @@ async def test_scopes_that_a_customer_cannot_have_are_refused(
 ) -> None:
     """None, unknown ones and those of the platform."""
     with pytest.raises(InvalidChange) as refusal:
-        await store.create_key(tenant.tenant_id, name="k", scopes=scopes)
+        await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=scopes)
     assert refusal.value.field == "scopes"
 
 
 async def test_platform_keys_may_hold_platform_scopes(store: Store) -> None:
     """The platform's own keys reach every tenant."""
-    issued = await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=["tenants:write"])
+    issued = await store.create_key(
+        PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=["tenants:write"]
+    )
     assert issued.key.scopes == ("tenants:write",)
 
 
@@ -92,7 +98,7 @@ async def test_unusable_expiry_is_refused(
     """An end is in the future, has a time zone and is within the calendar."""
     with pytest.raises(InvalidChange) as refusal:
         await store.create_key(
-            tenant.tenant_id, name="k", scopes=["predict"], expires_at=expires_at
+            tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"], expires_at=expires_at
         )
     assert refusal.value.field == "expires_at"
 
@@ -100,13 +106,21 @@ async def test_unusable_expiry_is_refused(
 async def test_key_limit_above_the_plan_is_refused(store: Store) -> None:
     """A tenant cannot lift its plan by making a key."""
     plan = await store.create_plan(
-        name="p", requests_per_second=10, burst=20, units_per_month=None, max_in_flight=None
+        actor=TESTER,
+        name="p",
+        requests_per_second=10,
+        burst=20,
+        units_per_month=None,
+        max_in_flight=None,
     )
-    tenant = await store.create_tenant(name="Acme", plan_id=plan.plan_id, models=["*"])
+    tenant = await store.create_tenant(
+        actor=TESTER, name="Acme", plan_id=plan.plan_id, models=["*"]
+    )
     for rate, burst, field in ((11, None, "requests_per_second"), (5, 21, "burst")):
         with pytest.raises(InvalidChange) as refusal:
             await store.create_key(
                 tenant.tenant_id,
+                actor=TESTER,
                 name="k",
                 scopes=["predict"],
                 requests_per_second=rate,
@@ -118,13 +132,13 @@ async def test_key_limit_above_the_plan_is_refused(store: Store) -> None:
 async def test_unknown_and_foreign_keys_are_refused_alike(store: Store, tenant: Tenant) -> None:
     """Another tenant's key looks like one that never was."""
     foreign = (await _key(store, tenant)).key.key_id
-    other = await store.create_tenant(name="Other", plan_id=None, models=["*"])
+    other = await store.create_tenant(actor=TESTER, name="Other", plan_id=None, models=["*"])
     told: list[tuple[type[AuthError], str]] = []
     for key_id in (foreign, "0" * 16, "a:*{}\n", "\x00", "\ud800"):
         for attempt in (
             store.get_key(other.tenant_id, key_id),
-            store.revoke_key(other.tenant_id, key_id),
-            store.rotate_key(other.tenant_id, key_id, overlap_seconds=0),
+            store.revoke_key(other.tenant_id, key_id, actor=TESTER),
+            store.rotate_key(other.tenant_id, key_id, actor=TESTER, overlap_seconds=0),
         ):
             with pytest.raises(KeyNotFound) as refusal:
                 await attempt
@@ -136,7 +150,7 @@ async def test_unknown_and_foreign_keys_are_refused_alike(store: Store, tenant: 
 async def test_list_shows_own_keys_alone(store: Store, tenant: Tenant) -> None:
     """A list is one tenant's, page by page."""
     own = sorted([(await _key(store, tenant)).key.key_id for _ in range(3)])
-    other = await store.create_tenant(name="Other", plan_id=None, models=["*"])
+    other = await store.create_tenant(actor=TESTER, name="Other", plan_id=None, models=["*"])
     await _key(store, other)
     first = await store.list_keys(tenant.tenant_id, after=None, limit=2)
     rest = await store.list_keys(tenant.tenant_id, after=first[-1].key_id, limit=2)
@@ -155,18 +169,18 @@ async def test_revoking_twice_keeps_the_first_time(
     """Revoking is idempotent."""
     key_id = (await _key(store, tenant)).key.key_id
     revoked_at = clock.now
-    await store.revoke_key(tenant.tenant_id, key_id)
+    await store.revoke_key(tenant.tenant_id, key_id, actor=TESTER)
     clock.advance(60)
-    await store.revoke_key(tenant.tenant_id, key_id)
+    await store.revoke_key(tenant.tenant_id, key_id, actor=TESTER)
     assert (await store.get_key(tenant.tenant_id, key_id)).revoked_at == revoked_at
 
 
 async def test_revoked_key_cannot_be_rotated(store: Store, tenant: Tenant) -> None:
     """A rotation does not bring a key back."""
     key_id = (await _key(store, tenant)).key.key_id
-    await store.revoke_key(tenant.tenant_id, key_id)
+    await store.revoke_key(tenant.tenant_id, key_id, actor=TESTER)
     with pytest.raises(InvalidChange):
-        await store.rotate_key(tenant.tenant_id, key_id, overlap_seconds=0)
+        await store.rotate_key(tenant.tenant_id, key_id, actor=TESTER, overlap_seconds=0)
 
 
 async def test_expired_key_cannot_be_rotated(
@@ -175,13 +189,14 @@ async def test_expired_key_cannot_be_rotated(
     """A new secret for an expired key would be dead on arrival."""
     issued = await store.create_key(
         tenant.tenant_id,
+        actor=TESTER,
         name="k",
         scopes=["predict"],
         expires_at=clock.now + timedelta(seconds=10),
     )
     clock.advance(10)
     with pytest.raises(InvalidChange):
-        await store.rotate_key(tenant.tenant_id, issued.key.key_id, overlap_seconds=0)
+        await store.rotate_key(tenant.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=0)
 
 
 @pytest.mark.parametrize("overlap_seconds", [-1, 10**12])
@@ -191,7 +206,9 @@ async def test_unreasonable_overlap_is_refused(
     """An overlap is neither negative nor for ever."""
     key_id = (await _key(store, tenant)).key.key_id
     with pytest.raises(InvalidChange) as refusal:
-        await store.rotate_key(tenant.tenant_id, key_id, overlap_seconds=overlap_seconds)
+        await store.rotate_key(
+            tenant.tenant_id, key_id, actor=TESTER, overlap_seconds=overlap_seconds
+        )
     assert refusal.value.field == "overlap_seconds"
 
 

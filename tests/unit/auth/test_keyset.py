@@ -14,6 +14,7 @@ from auth.generation import Generation
 from auth.keyset import Keyset
 from auth.store import Store
 from auth.tenants import Tenant
+from tests.actors import TESTER
 
 
 class LoadCounter:
@@ -39,7 +40,9 @@ async def test_change_by_another_process_makes_it_stale(
 ) -> None:
     """The command line's change is noticed and then known."""
     await keyset.refresh()
-    issued = await cli_store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    issued = await cli_store.create_key(
+        tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"]
+    )
     assert not keyset.is_current()
     await keyset.refresh()
     assert keyset.find(issued.key.key_id) is not None
@@ -50,9 +53,9 @@ async def test_refresh_reads_only_what_changed(
 ) -> None:
     """A thousand keys are not read again for one."""
     for _ in range(5):
-        await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+        await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
     before = await read_changes(engine, since=0)
-    issued = await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    issued = await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
     after = await read_changes(engine, since=before.revision)
     assert [record.credential.credential_id for record in after.records] == [issued.key.key_id]
     assert (after.tenants, after.plans) == ((), ())
@@ -141,7 +144,7 @@ async def test_rejected_change_leaves_the_keyset_usable(
     await keyset.refresh()
     before = generation.value
     with pytest.raises(TenantNotFound):
-        await store.create_key("ten_unknown", name="k", scopes=["predict"])
+        await store.create_key("ten_unknown", actor=TESTER, name="k", scopes=["predict"])
     assert generation.value == before
     assert keyset.is_current()
 
@@ -150,9 +153,11 @@ async def test_caller_that_leaves_does_not_stop_a_write(
     keyset: Keyset, store: Store, tenant: Tenant
 ) -> None:
     """A change that was begun is finished and announced."""
-    issued = await store.create_key(tenant.tenant_id, name="k", scopes=["predict"])
+    issued = await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
     await keyset.refresh()
-    leaving = asyncio.create_task(store.revoke_key(tenant.tenant_id, issued.key.key_id))
+    leaving = asyncio.create_task(
+        store.revoke_key(tenant.tenant_id, issued.key.key_id, actor=TESTER)
+    )
     await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.wait(store._writes)

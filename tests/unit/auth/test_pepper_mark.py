@@ -10,6 +10,7 @@ from auth.pepper_mark import check_pepper
 from auth.store import Store
 from auth.tables import api_keys, catalog_revision
 from auth.tenants import PLATFORM_TENANT_ID
+from tests.actors import TESTER
 from tests.unit.auth.conftest import PEPPER, SEALER, FakeClock
 
 OTHER = b"another one of them, just as long as it"
@@ -17,7 +18,7 @@ OTHER = b"another one of them, just as long as it"
 
 async def test_any_pepper_will_do_before_the_first_key(engine: AsyncEngine, store: Store) -> None:
     """Nothing depends on it yet, so an operator may still choose."""
-    await store.create_tenant(name="Acme", plan_id=None, models=["*"])
+    await store.create_tenant(actor=TESTER, name="Acme", plan_id=None, models=["*"])
     await check_pepper(engine, PEPPER)
     await check_pepper(engine, OTHER)
 
@@ -26,7 +27,7 @@ async def test_another_pepper_is_refused_after_the_first_key(
     engine: AsyncEngine, store: Store
 ) -> None:
     """Every key would be refused under it."""
-    await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=["predict"])
+    await store.create_key(PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=["predict"])
     await check_pepper(engine, PEPPER)
     with pytest.raises(PepperMismatch):
         await check_pepper(engine, OTHER)
@@ -37,16 +38,16 @@ async def test_no_key_is_made_with_a_second_pepper(
 ) -> None:
     """A process that started before the first key was made finds out when it makes one."""
     other = Store(engine, pepper=OTHER, sealer=SEALER, generation=generation, now=clock.aware)
-    await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=["predict"])
+    await store.create_key(PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=["predict"])
     with pytest.raises(PepperMismatch):
-        await other.create_key(PLATFORM_TENANT_ID, name="lost", scopes=["predict"])
+        await other.create_key(PLATFORM_TENANT_ID, actor=TESTER, name="lost", scopes=["predict"])
     async with engine.connect() as connection:
         assert (await connection.scalars(select(api_keys.c.name))).all() == ["admin"]
 
 
 async def test_mark_does_not_show_the_pepper(engine: AsyncEngine, store: Store) -> None:
     """What is stored is a digest."""
-    await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=["predict"])
+    await store.create_key(PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=["predict"])
     async with engine.connect() as connection:
         mark = await connection.scalar(select(catalog_revision.c.pepper_mark))
     assert mark is not None

@@ -8,6 +8,7 @@ import pytest
 from auth.errors import InvalidChange, PlanNotFound, TenantNotFound
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, Plan, Tenant
+from tests.actors import TESTER
 
 HOSTILE_NAMES = ["a:*{}b", "'; DROP TABLE tenants; --", "%s{0}$x", "Zo\u00eb \u6771\u4eac"]
 FORBIDDEN_NAMES = ["", "   ", "a\nb", "a\x00b", "\x1b[2J", "\ud800", "\u202eevil", "x" * 201]
@@ -15,6 +16,7 @@ FORBIDDEN_NAMES = ["", "   ", "a\nb", "a\x00b", "\x1b[2J", "\ud800", "\u202eevil
 
 async def _plan(store: Store, *, requests_per_second: float | None = 10.0) -> Plan:
     return await store.create_plan(
+        actor=TESTER,
         name="basic",
         requests_per_second=requests_per_second,
         burst=None,
@@ -58,7 +60,7 @@ async def test_limit_out_of_range_is_refused(store: Store, field: str, value: fl
         "max_in_flight": None,
     }
     with pytest.raises(InvalidChange) as refusal:
-        await store.create_plan(name="p", **(limits | {field: value}))  # type: ignore[arg-type]
+        await store.create_plan(actor=TESTER, name="p", **(limits | {field: value}))  # type: ignore[arg-type]
     assert refusal.value.field == field
 
 
@@ -66,7 +68,12 @@ async def test_burst_needs_a_rate(store: Store) -> None:
     """A burst alone means nothing."""
     with pytest.raises(InvalidChange) as refusal:
         await store.create_plan(
-            name="p", requests_per_second=None, burst=5, units_per_month=None, max_in_flight=None
+            actor=TESTER,
+            name="p",
+            requests_per_second=None,
+            burst=5,
+            units_per_month=None,
+            max_in_flight=None,
         )
     assert refusal.value.field == "burst"
 
@@ -74,7 +81,9 @@ async def test_burst_needs_a_rate(store: Store) -> None:
 async def test_tenant_is_read_back_as_it_was_created(store: Store) -> None:
     """A tenant comes back equal and active."""
     plan = await _plan(store)
-    tenant = await store.create_tenant(name="Acme", plan_id=plan.plan_id, models=["b", "a", "b"])
+    tenant = await store.create_tenant(
+        actor=TESTER, name="Acme", plan_id=plan.plan_id, models=["b", "a", "b"]
+    )
     assert await store.get_tenant(tenant.tenant_id) == tenant
     assert tenant.models == ("b", "a")
     assert tenant.status == "active"
@@ -83,7 +92,7 @@ async def test_tenant_is_read_back_as_it_was_created(store: Store) -> None:
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 async def test_hostile_name_is_kept_as_it_is(store: Store, name: str) -> None:
     """A name is data wherever it goes."""
-    tenant = await store.create_tenant(name=name, plan_id=None, models=["*"])
+    tenant = await store.create_tenant(actor=TESTER, name=name, plan_id=None, models=["*"])
     assert (await store.get_tenant(tenant.tenant_id)).name == name
     assert len(await store.list_tenants(after=None, limit=10)) == 2
 
@@ -92,7 +101,7 @@ async def test_hostile_name_is_kept_as_it_is(store: Store, name: str) -> None:
 async def test_name_that_does_not_print_is_refused(store: Store, name: str) -> None:
     """A name that forges log lines or that SQL cannot hold is refused."""
     with pytest.raises(InvalidChange) as refusal:
-        await store.create_tenant(name=name, plan_id=None, models=["*"])
+        await store.create_tenant(actor=TESTER, name=name, plan_id=None, models=["*"])
     assert refusal.value.field == "name"
 
 
@@ -100,14 +109,14 @@ async def test_name_that_does_not_print_is_refused(store: Store, name: str) -> N
 async def test_grant_of_no_model_name_is_refused(store: Store, models: list[str]) -> None:
     """A grant is everything or names of models."""
     with pytest.raises(InvalidChange) as refusal:
-        await store.create_tenant(name="Acme", plan_id=None, models=models)
+        await store.create_tenant(actor=TESTER, name="Acme", plan_id=None, models=models)
     assert refusal.value.field == "models"
 
 
 async def test_unknown_plan_makes_no_tenant(store: Store) -> None:
     """A tenant with a plan that is not there does not come to be."""
     with pytest.raises(PlanNotFound):
-        await store.create_tenant(name="Acme", plan_id="plan_nowhere", models=["*"])
+        await store.create_tenant(actor=TESTER, name="Acme", plan_id="plan_nowhere", models=["*"])
     assert len(await store.list_tenants(after=None, limit=10)) == 1
 
 
@@ -122,7 +131,7 @@ async def test_strange_id_is_not_found(store: Store, strange: str) -> None:
 
 async def test_update_changes_what_is_given_and_nothing_else(store: Store, tenant: Tenant) -> None:
     """A change leaves the rest alone."""
-    changed = await store.update_tenant(tenant.tenant_id, models=["housing"])
+    changed = await store.update_tenant(tenant.tenant_id, actor=TESTER, models=["housing"])
     assert changed.models == ("housing",)
     assert (changed.name, changed.status, changed.plan_id) == (tenant.name, "active", None)
 
@@ -130,13 +139,13 @@ async def test_update_changes_what_is_given_and_nothing_else(store: Store, tenan
 async def test_update_of_an_unknown_tenant_is_not_found(store: Store) -> None:
     """Nothing is made by changing it."""
     with pytest.raises(TenantNotFound):
-        await store.update_tenant("ten_unknown", status="suspended")
+        await store.update_tenant("ten_unknown", actor=TESTER, status="suspended")
 
 
 async def test_platform_cannot_be_suspended(store: Store) -> None:
     """Nobody locks the only door from outside."""
     with pytest.raises(InvalidChange):
-        await store.update_tenant(PLATFORM_TENANT_ID, status="suspended")
+        await store.update_tenant(PLATFORM_TENANT_ID, actor=TESTER, status="suspended")
 
 
 async def test_first_migration_seeds_the_platform(store: Store) -> None:
@@ -148,7 +157,7 @@ async def test_first_migration_seeds_the_platform(store: Store) -> None:
 async def test_pages_together_are_everything_once(store: Store) -> None:
     """Following the cursor visits every tenant exactly once, in order."""
     for number in range(6):
-        await store.create_tenant(name=f"t{number}", plan_id=None, models=["*"])
+        await store.create_tenant(actor=TESTER, name=f"t{number}", plan_id=None, models=["*"])
     seen: list[str] = []
     while page := await store.list_tenants(after=seen[-1] if seen else None, limit=3):
         seen += [tenant.tenant_id for tenant in page]

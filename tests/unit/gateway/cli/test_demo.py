@@ -14,6 +14,7 @@ from gateway.cli.demo_tenant import DemoDocument, prepare_demo, write_demo
 from gateway.cli.migrate import bring_up_to_date
 from gateway.errors import StartRefused
 from gateway.settings import Settings
+from tests.actors import TESTER
 from tests.unit.gateway.cli.terminal import Terminal
 from tests.unit.gateway.routes.control_plane import ControlPlane, open_control_plane
 from tests.unit.gateway.routes.doubling import write_doubling_model
@@ -92,7 +93,7 @@ async def test_revoked_demo_key_is_replaced(
 ) -> None:
     """A demo that prints a request which fails would be no demo."""
     for key in await plane.services.store.list_keys(PLATFORM_TENANT_ID, after=None, limit=100):
-        await plane.services.store.revoke_key(PLATFORM_TENANT_ID, key.key_id)
+        await plane.services.store.revoke_key(PLATFORM_TENANT_ID, key.key_id, actor=TESTER)
     again = await prepare_demo(plane.services, url=URL, path=path)
     assert again.admin_key != document.admin_key
     assert await _status(plane.client, "/v1/plans", again.admin_key) == 200

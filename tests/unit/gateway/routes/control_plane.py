@@ -14,6 +14,7 @@ from gateway.app import create_app
 from gateway.middleware import Receive, Send
 from gateway.services import Services
 from gateway.settings import Settings
+from tests.actors import TESTER
 
 Message = MutableMapping[str, Any]
 
@@ -54,7 +55,7 @@ class ControlPlane:
     async def caller(self, tenant_id: str, *scopes: str, is_test: bool = False) -> Caller:
         """Issue a key with these scopes and return who holds it."""
         issued = await self.services.store.create_key(
-            tenant_id, name="caller", scopes=scopes, is_test=is_test
+            tenant_id, actor=TESTER, name="caller", scopes=scopes, is_test=is_test
         )
         return Caller(self.client, tenant_id, issued.key.key_id, issued.api_key)
 
@@ -100,6 +101,7 @@ async def _step(
 async def _with_callers(client: httpx.AsyncClient, services: Services) -> ControlPlane:
     store = services.store
     plan = await store.create_plan(
+        actor=TESTER,
         name="test",
         requests_per_second=1000,
         burst=1000,
@@ -108,9 +110,15 @@ async def _with_callers(client: httpx.AsyncClient, services: Services) -> Contro
     )
     callers = []
     for name in ("customer", "stranger"):
-        tenant = await store.create_tenant(name=name, plan_id=plan.plan_id, models=("*",))
-        issued = await store.create_key(tenant.tenant_id, name=name, scopes=TENANT_SCOPES)
+        tenant = await store.create_tenant(
+            actor=TESTER, name=name, plan_id=plan.plan_id, models=("*",)
+        )
+        issued = await store.create_key(
+            tenant.tenant_id, actor=TESTER, name=name, scopes=TENANT_SCOPES
+        )
         callers.append(Caller(client, tenant.tenant_id, issued.key.key_id, issued.api_key))
-    admin = await store.create_key(PLATFORM_TENANT_ID, name="admin", scopes=ALL_SCOPES)
+    admin = await store.create_key(
+        PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=ALL_SCOPES
+    )
     platform = Caller(client, PLATFORM_TENANT_ID, admin.key.key_id, admin.api_key)
     return ControlPlane(client, services, platform, *callers)

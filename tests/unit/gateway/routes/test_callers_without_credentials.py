@@ -14,6 +14,7 @@ from gateway.app import create_app
 from gateway.cli.migrate import bring_up_to_date
 from gateway.services import Services
 from gateway.settings import Settings
+from tests.actors import TESTER
 from tests.unit.gateway.routes.control_plane import running_app
 
 LIMIT = 3
@@ -53,7 +54,7 @@ class Door:
     async def good_key(self) -> str:
         """Issue a key."""
         issued = await self.services.store.create_key(
-            PLATFORM_TENANT_ID, name="good", scopes=TENANT_SCOPES
+            PLATFORM_TENANT_ID, actor=TESTER, name="good", scopes=TENANT_SCOPES
         )
         return issued.api_key
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.actors import TESTER
 from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 
 # What is said of models does not depend on the database.
@@ -10,7 +11,9 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 async def _limited(plane: ControlPlane) -> Caller:
     """Grant the customer one of the two models."""
-    await plane.services.store.update_tenant(plane.customer.tenant_id, models=("double",))
+    await plane.services.store.update_tenant(
+        plane.customer.tenant_id, actor=TESTER, models=("double",)
+    )
     return plane.customer
 
 

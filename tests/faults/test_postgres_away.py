@@ -219,8 +219,13 @@ def test_long_outage_is_survived_by_two_workers(
 def test_redis_that_comes_back_while_postgresql_is_away_stops_nobody(
     stack: Stack, own_postgres: PostgresServer, redis: RedisServer
 ) -> None:
-    """Workers of one data folder know of every change by its counter."""
+    """Workers of one data folder know of every change by its counter.
+
+    Rolled, both have read the key, and neither remembers an outage. Of a starved machine's two, one
+    may serve every request of a load, so no more than one return of Redis can be waited for.
+    """
     [caller] = populate(stack, tenants=1, keys_each=1)
+    stack.roll()
     log, example = ClientLog(), stack.demo["example"]
 
     def load() -> None:
@@ -233,7 +238,7 @@ def test_redis_that_comes_back_while_postgresql_is_away_stops_nobody(
         load()
         redis.start()
         stack.wait_until(
-            lambda: stack.log().count("Redis answers again") >= returns + 2, "Redis is back"
+            lambda: stack.log().count("Redis answers again") > returns, "Redis is back"
         )
         load()
     assert (len(log.served), dict(log.refused)) == (600, {})

@@ -47,4 +47,6 @@ def credential_of_key(key: ApiKey) -> Credential:
         requests_per_second=key.requests_per_second,
         burst=key.burst,
         may_exceed_plan=key.may_exceed_plan,
+        models=key.models,
+        networks=key.networks,
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from auth.credentials import Credential
 from auth.errors import CredentialInvalid, TenantSuspended
+from auth.networks import networks_of
 from auth.principal import Principal
 from auth.tenants import ALL_MODELS, PLATFORM_TENANT_ID, Plan, Tenant
 
@@ -63,11 +64,12 @@ def build_entry(record: CredentialRecord, tenant: Tenant, plan: Plan | None) -> 
             burst=_limit(credential, credential.burst, plan.burst if plan else None),
             units_per_month=plan.units_per_month if plan else None,
             max_in_flight=plan.max_in_flight if plan else None,
-            networks=credential.networks,
+            bound_models=None if credential.models is None else frozenset(credential.models),
+            networks=networks_of(credential.networks),
         ),
         secrets=record.secrets,
         expires_at_seconds=epoch_seconds(credential.expires_at),
-        is_revoked=credential.revoked_at is not None,
+        is_revoked=credential.revoked_at is not None or tenant.status == "deleted",
         is_suspended=tenant.status != "active",
     )
 

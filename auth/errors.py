@@ -8,6 +8,8 @@ AuthError
 ├── ScopeMissing                the credential lacks the scope that the operation needs
 ├── ScopeNotGrantable           a key may not pass on more than it holds
 ├── TestKeyNotGrantable         only the platform issues keys that cost nothing
+├── BindingNotGrantable         a key may not be bound less than the one that makes it
+├── NetworkNotAllowed           the credential is good, and bound to other networks
 ├── TenantSuspended             the credential is good, its tenant is switched off
 ├── NotFound
 │   ├── TenantNotFound          no such tenant
@@ -83,6 +85,23 @@ class TestKeyNotGrantable(AuthError):
     """Only the platform issues keys whose calls are not billed."""
 
     __test__ = False  # not a test class, whatever its name looks like
+
+
+class BindingNotGrantable(AuthError):
+    """A key may not be bound less than the one that makes it; `bound_to` says to what."""
+
+    def __init__(self, bound_to: str) -> None:
+        self.message = f"the credential is bound to {bound_to}, and can grant no others"
+        super().__init__(self.message)
+        self.bound_to = bound_to
+
+
+class NetworkNotAllowed(AuthError):
+    """The credential is good, and bound to networks that the request does not come from.
+
+    Threat: whoever has stolen the key learns that it is good. It proved the secret already, and
+    has nothing to guess; a customer whose address changed would look for the fault elsewhere.
+    """
 
 
 class TenantSuspended(AuthError):

@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from auth.actor import Actor
 from auth.api_keys import ParsedKey, digest, mint
 from auth.audit import Audited, Event, facts_of
+from auth.bindings import UNBOUND, Bindings
 from auth.catalogue import Catalogue
 from auth.changes import READ_ONLY
 from auth.errors import InvalidChange, KeyNotFound
 from auth.pepper_mark import keep_mark
-from auth.rows import api_key_from
+from auth.rows import API_KEY_COLUMNS, api_key_from
 from auth.rules import (
     check_expiry,
     check_name,
@@ -25,9 +26,9 @@ from auth.rules import (
     check_scopes,
     is_id,
 )
-from auth.tables import api_key_secrets, api_keys
+from auth.tables import api_key_secrets, api_keys, tenants
 from auth.tenant_store import plan_in, tenant_in
-from auth.tenants import ApiKey, IssuedKey, Plan
+from auth.tenants import ApiKey, IssuedKey
 
 
 class KeyStore(Catalogue):
@@ -49,6 +50,7 @@ class KeyStore(Catalogue):
         requests_per_second: float | None = None,
         burst: int | None = None,
         may_exceed_plan: bool = False,
+        bindings: Bindings = UNBOUND,
     ) -> IssuedKey:
         """Issue a key; its secret is in the answer and nowhere else.
 
@@ -61,6 +63,7 @@ class KeyStore(Catalogue):
         """
         now = self._now()
         minted = mint(kind="test" if is_test else "live")
+        bound = bindings.checked()
         key = ApiKey(
             key_id=minted.key_id,
             tenant_id=tenant_id,
@@ -74,6 +77,8 @@ class KeyStore(Catalogue):
             requests_per_second=requests_per_second,
             burst=check_rate(requests_per_second, burst),
             may_exceed_plan=may_exceed_plan,
+            models=bound.models,
+            networks=bound.networks,
         )
 
         async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
@@ -212,9 +217,10 @@ async def _check_limits(connection: AsyncConnection, key: ApiKey, *, burst: int 
         InvalidChange: one is above the plan's.
         TenantNotFound: there is no such tenant.
     """
-    plan = await _plan_of(connection, key.tenant_id)
-    if plan is None or key.may_exceed_plan:
+    tenant = await tenant_in(connection, key.tenant_id)
+    if tenant.plan_id is None or key.may_exceed_plan:
         return
+    plan = await plan_in(connection, tenant.plan_id)
     check_override(key.requests_per_second, plan.requests_per_second, field="requests_per_second")
     check_override(burst, plan.burst, field="burst")
 
@@ -223,15 +229,12 @@ async def _key_in(connection: AsyncConnection, tenant_id: str, key_id: str) -> A
     row = None
     if is_id(tenant_id) and is_id(key_id):
         both = (api_keys.c.key_id == key_id) & (api_keys.c.tenant_id == tenant_id)
-        row = (await connection.execute(select(api_keys).where(both))).first()
+        living = both & (tenants.c.status != "deleted")
+        query = select(*API_KEY_COLUMNS).join_from(api_keys, tenants).where(living)
+        row = (await connection.execute(query)).first()
     if row is None:
         raise KeyNotFound("there is no such key")
     return api_key_from(row)
-
-
-async def _plan_of(connection: AsyncConnection, tenant_id: str) -> Plan | None:
-    tenant = await tenant_in(connection, tenant_id)
-    return None if tenant.plan_id is None else await plan_in(connection, tenant.plan_id)
 
 
 async def has_keys(engine: AsyncEngine) -> bool:

@@ -34,6 +34,7 @@ def tenant_from(row: AnyRow) -> Tenant:
         models=tuple(row.models),
         status=cast("TenantStatus", row.status),
         created_at=row.created_at,
+        deleted_at=row.deleted_at,
     )
 
 
@@ -52,4 +53,10 @@ def api_key_from(row: AnyRow) -> ApiKey:
         last_used_at=row.last_used_at,
         requests_per_second=row.requests_per_second,
         burst=row.burst,
+        models=_names(row.models),
+        networks=_names(row.networks),
     )
+
+
+def _names(stored: list[str] | None) -> tuple[str, ...] | None:
+    return None if stored is None else tuple(stored)

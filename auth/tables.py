@@ -90,6 +90,7 @@ tenants: Final = Table(
     Column("models", JSON, nullable=False),
     Column("status", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
     Column("revision", BigInteger, nullable=False, index=True),
 )
 
@@ -108,6 +109,8 @@ api_keys: Final = Table(
     Column("last_used_at", UtcDateTime),
     Column("requests_per_second", Float(53)),
     Column("burst", BigInteger),
+    Column("models", JSON(none_as_null=True)),
+    Column("networks", JSON(none_as_null=True)),
     Column("revision", BigInteger, nullable=False, index=True),
 )
 

@@ -1,7 +1,7 @@
 """Create, read and change plans and tenants."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from sqlalchemy import Table, insert, select, update
@@ -119,15 +119,28 @@ class TenantStore(Catalogue):
         return tenant
 
     async def get_tenant(self, tenant_id: str) -> Tenant:
-        """Return a tenant.
+        """Return a tenant, also one that was deleted: bills name it still.
 
         Raises:
             TenantNotFound: there is none of this id.
         """
-        return await self._read(lambda connection: tenant_in(connection, tenant_id))
+        return await self._read(lambda connection: _tenant_ever_in(connection, tenant_id))
+
+    async def get_plan_of(self, tenant_id: str) -> Plan | None:
+        """Return the plan of a tenant; None where it has none.
+
+        Raises:
+            TenantNotFound: there is no such tenant, or it was deleted.
+        """
+
+        async def operation(connection: AsyncConnection) -> Plan | None:
+            tenant = await tenant_in(connection, tenant_id)
+            return None if tenant.plan_id is None else await plan_in(connection, tenant.plan_id)
+
+        return await self._read(operation)
 
     async def list_tenants(self, *, after: str | None, limit: int) -> list[Tenant]:
-        """Return a page of tenants in the order of their ids.
+        """Return a page of tenants in the order of their ids, deleted ones too.
 
         Raises:
             InvalidChange: `after` or `limit` is unreasonable.
@@ -148,7 +161,7 @@ class TenantStore(Catalogue):
         Raises:
             InvalidChange: a value is not taken, or the platform would be suspended.
             PlanNotFound: there is no such plan.
-            TenantNotFound: there is no such tenant.
+            TenantNotFound: there is no such tenant, or it was deleted.
         """
         values: dict[str, Any] = {}
         if status is not None:
@@ -168,6 +181,32 @@ class TenantStore(Catalogue):
             return Audited(after, _event("tenant.update", before, after))
 
         return await self._write(change, actor=actor, tenant_id=tenant_id)
+
+    async def delete_tenant(self, tenant_id: str, *, actor: Actor) -> None:
+        """Delete a tenant for good, before this returns; once more changes nothing.
+
+        Its credentials are unknown from then on. Its row stays, so that the ledger and the audit
+        log keep their meaning, and nothing brings it back.
+
+        Raises:
+            InvalidChange: the platform would be deleted.
+            TenantNotFound: there never was such a tenant.
+        """
+        if tenant_id == PLATFORM_TENANT_ID:
+            raise InvalidChange("the platform cannot be deleted", "tenant_id")
+        now = self._now()
+
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
+            before = await _tenant_ever_in(connection, tenant_id)
+            if before.status == "deleted":
+                return Audited(None)
+            after = replace(before, status="deleted", deleted_at=now)
+            deleted = update(tenants).where(tenants.c.tenant_id == tenant_id)
+            stamped = deleted.values(status="deleted", deleted_at=now, revision=revision)
+            await connection.execute(stamped)
+            return Audited(None, _event("tenant.delete", before, after))
+
+        await self._write(change, actor=actor, tenant_id=tenant_id)
 
     async def _page(self, table: Table, *, after: str | None, limit: int) -> list[AnyRow]:
         check_page(after, limit)
@@ -209,9 +248,18 @@ async def plan_in(connection: AsyncConnection, plan_id: str) -> Plan:
 async def tenant_in(connection: AsyncConnection, tenant_id: str) -> Tenant:
     """Return a tenant within a transaction.
 
+    Threat: a deleted tenant that is found here gets new keys, and is back.
+
     Raises:
-        TenantNotFound: there is none of this id.
+        TenantNotFound: there is none of this id, or it was deleted.
     """
+    tenant = await _tenant_ever_in(connection, tenant_id)
+    if tenant.status == "deleted":
+        raise TenantNotFound("the tenant was deleted")
+    return tenant
+
+
+async def _tenant_ever_in(connection: AsyncConnection, tenant_id: str) -> Tenant:
     row = None
     if is_id(tenant_id):
         query = select(tenants).where(tenants.c.tenant_id == tenant_id)

@@ -13,7 +13,7 @@ PLATFORM_TENANT_ID: Final = "platform"
 ALL_MODELS: Final = ("*",)
 """What `Tenant.models` says when every model is granted."""
 
-TenantStatus = Literal["active", "suspended"]
+TenantStatus = Literal["active", "suspended", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Tenant:
     models: tuple[str, ...]
     status: TenantStatus
     created_at: datetime
+    deleted_at: datetime | None = None
+    """When it was deleted for good; the row stays, so that bills can name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class ApiKey:
     burst: int | None
     may_exceed_plan: bool = False
     """The platform set the limits: they hold whatever the plan says."""
+    models: tuple[str, ...] | None = None
+    """Of the models granted to the tenant only these; None is all of them."""
+    networks: tuple[str, ...] | None = None
+    """Works from these networks only, in canonical CIDR form; None is from anywhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,17 @@ from gateway.middleware import App, ControlPlaneEdge, Receive, Send
 from gateway.observability.reporting import SILENT, Reporting
 from gateway.problem_handlers import install_problem_handlers
 from gateway.public_doors import create_guard
-from gateway.routes import api_keys, clients, health, models, pages, plans, tenants, usage
+from gateway.routes import (
+    api_keys,
+    clients,
+    health,
+    limits,
+    models,
+    pages,
+    plans,
+    tenants,
+    usage,
+)
 from gateway.services import nobody_waits, open_services
 from gateway.settings import Settings
 
@@ -29,6 +39,7 @@ ROUTERS = (
     usage.router,
     plans.router,
     tenants.router,
+    limits.router,
     api_keys.router,
     clients.router,
 )
@@ -70,6 +81,7 @@ def create_app(
         observer=observer,
         max_body_bytes=settings.max_body_bytes,
         timeout_seconds=settings.request_timeout_seconds,
+        trusts_proxy=settings.trusts_proxy,
     )
     control_plane = create_control_plane(settings, on_prepared=on_prepared, reporting=reporting)
     edge = ControlPlaneEdge(control_plane, request_ids=request_ids, observer=observer)

@@ -4,6 +4,7 @@ Every dependency is async: a synchronous one would be run in a thread for each r
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from auth.actor import Actor, acting_principal
 from auth.errors import CredentialError, ScopeMissing, TenantNotFound
 from auth.principal import Principal
+from gateway.addresses import source_of
 from gateway.credentials import extract_credential
 from gateway.observability.exchange import Exchange
 from gateway.services import Services
@@ -51,6 +53,7 @@ async def principal(
         CredentialInUrl, CredentialAmbiguous: the credential stands where it must not, or twice.
         CredentialError: there is none, or not a good one.
         AddressLimited: the same, once too often for its address.
+        NetworkNotAllowed: the credential is bound to networks, and the request from elsewhere.
         TenantSuspended: the caller's tenant is switched off.
         KeysetUnavailable: the catalogue changed and cannot be read.
     """
@@ -59,7 +62,8 @@ async def principal(
         credential = extract_credential(scope["headers"], scope["query_string"])
         if opened.settings.replicas > 1:
             await opened.keyset.confirm()
-        caller = await opened.prediction.authenticate(credential)
+        source = partial(source_of, scope, trusts_proxy=opened.settings.trusts_proxy)
+        caller = await opened.prediction.authenticate(credential, source)
     except CredentialError as error:
         raise opened.attempts.judge(scope, error) from None
     exchange: Exchange = request.state.exchange

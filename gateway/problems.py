@@ -85,6 +85,8 @@ TABLE: tuple[Row, ...] = (
     Row(auth.ScopeMissing, 403, "scope_missing", "The credential lacks a scope"),
     Row(auth.ScopeNotGrantable, 403, "scope_not_grantable", "A scope cannot be granted"),
     Row(auth.TestKeyNotGrantable, 403, "test_key_not_grantable", "Test keys are not self-service"),
+    Row(auth.BindingNotGrantable, 403, "binding_not_grantable", "A binding cannot be loosened"),
+    Row(auth.NetworkNotAllowed, 403, "network_not_allowed", "Not from this network"),
     Row(auth.TenantSuspended, 403, "tenant_suspended", "The tenant is suspended"),
     Row(auth.NotFound, 404, "not_found", "There is no such resource"),
     Row(auth.InvalidChange, 422, "invalid_request", "The request is invalid"),

@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic.functional_serializers import PlainSerializer
 
+from auth.bindings import Bindings
+from auth.networks import MAX_NETWORKS
 from auth.rules import (
     MAX_COUNT,
     MAX_MODELS,
@@ -42,7 +44,23 @@ ScopeName = Annotated[
 RequestsPerSecond = Annotated[float, Field(gt=0, le=MAX_RATE_PER_SECOND)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Models = Annotated[list[ModelName], Field(max_length=MAX_MODELS)]
-
+BoundModels = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]],
+    Field(
+        min_length=1,
+        max_length=MAX_MODELS,
+        description="Of the models that the tenant may use only these; null is all of them",
+    ),
+]
+Networks = Annotated[
+    list[Annotated[str, StringConstraints(max_length=64)]],
+    Field(
+        min_length=1,
+        max_length=MAX_NETWORKS,
+        description="Works from these networks (CIDR) only; null is from anywhere",
+        examples=[["192.0.2.0/24", "2001:db8::/32"]],
+    ),
+]
 
 Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 
@@ -144,8 +162,9 @@ class TenantDocument(ResponseSchema):
     name: str
     plan_id: str | None
     models: list[str]
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "deleted"]
     created_at: Moment
+    deleted_at: Moment | None
 
     @classmethod
     def of(cls, tenant: Tenant) -> Self:
@@ -172,6 +191,21 @@ class NewKey(RequestSchema):
     expires_at: AwareDatetime | None = None
     test: bool = False
     limits: KeyLimits = KeyLimits()
+    models: BoundModels | None = None
+    networks: Networks | None = None
+
+    @property
+    def bindings(self) -> Bindings:
+        """Say what the key is to be bound to."""
+        return bindings_of(self.models, self.networks)
+
+
+def bindings_of(models: list[str] | None, networks: list[str] | None) -> Bindings:
+    """Read what a credential is to be bound to."""
+    return Bindings(
+        models=None if models is None else tuple(models),
+        networks=None if networks is None else tuple(networks),
+    )
 
 
 class KeyRotation(RequestSchema):
@@ -191,6 +225,8 @@ class KeyDocument(ResponseSchema):
     scopes: list[str]
     test: bool
     limits: KeyLimits
+    models: list[str] | None
+    networks: list[str] | None
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None
@@ -247,6 +283,8 @@ def _key_fields(key: ApiKey) -> dict[str, object]:
         "scopes": sorted(key.scopes),
         "test": key.is_test,
         "limits": KeyLimits(requests_per_second=key.requests_per_second, burst=key.burst),
+        "models": None if key.models is None else list(key.models),
+        "networks": None if key.networks is None else list(key.networks),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,

@@ -17,7 +17,7 @@ from auth.sealing import Sealer
 from auth.secret_files import VersionedSecret
 from auth.store import Store
 from gateway.database import create_engine
-from gateway.dataplane.prediction import Answer, Call, PredictionPath
+from gateway.dataplane.prediction import Answer, Call, PredictionPath, unknown_source
 from gateway.dataplane.v1 import V1Codec
 from gateway.limits.redis_limiter import RedisLimiter
 from gateway.limits.redis_nodes import RedisNodes
@@ -58,7 +58,10 @@ class Host:
         revision = self.path.revision
         model = self.path.resolve(principal, "double", None)
         codec: Any = V1Codec()
-        call = Call("id", credential, principal, revision, model, codec, DEADLINE, lambda: None)
+        call = Call(
+            *("id", credential, unknown_source, principal, revision, model, codec, DEADLINE),
+            lambda: None,
+        )
         return await self.path.predict(call, BODY)
 
 

@@ -10,6 +10,13 @@ from pydantic import BaseModel
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP operation answers.")]
 
 
+def comma_list(text: str | None) -> tuple[str, ...] | None:
+    """Read the words of a comma list; an option that is not given stays None."""
+    if text is None:
+        return None
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def show(document: BaseModel, *, as_json: bool) -> None:
     """Print one thing: its members line by line, or its JSON."""
     if as_json:

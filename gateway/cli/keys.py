@@ -1,14 +1,16 @@
 """`tollgate keys`: issue, list, show, rotate and revoke API keys."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from auth.actor import command
+from auth.bindings import Bindings
 from auth.scopes import ALL_SCOPES, TENANT_SCOPES
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, ApiKey, IssuedKey
-from gateway.cli.console import Json, show, show_json, show_list
+from gateway.cli.console import Json, comma_list, show, show_json, show_list
 from gateway.cli.records import MAX_PAGE_ITEMS, ask_store, read_all
 from gateway.moments import parse_moment
 from gateway.schemas import IssuedKeyDocument, KeyDocument
@@ -27,6 +29,13 @@ TenantId = Annotated[
 ]
 KeyId = Annotated[
     str, typer.Argument(metavar="KEY_ID", help="Public id of the key, as `keys list` shows it.")
+]
+
+BoundModels = Annotated[
+    str | None, typer.Option(metavar="MODELS", help="Comma list: of the tenant's only these.")
+]
+BoundNetworks = Annotated[
+    str | None, typer.Option(metavar="NETWORKS", help="Comma list of CIDR: works from these only.")
 ]
 
 
@@ -59,6 +68,8 @@ def create_key(
     burst: Annotated[
         int | None, typer.Option(metavar="REQUESTS", help="Burst of this key, within the plan's.")
     ] = None,
+    models: BoundModels = None,
+    networks: BoundNetworks = None,
     as_json: Json = False,
 ) -> None:
     """Issue a key; its secret is shown this once.
@@ -72,13 +83,12 @@ def create_key(
             actor=command(),
             name=name,
             scopes=chosen_scopes(scopes, tenant_id),
-            expires_at=None
-            if expires_at is None
-            else parse_moment(expires_at, name="--expires-at"),
+            expires_at=_moment(expires_at),
             is_test=test,
             requests_per_second=requests_per_second,
             burst=burst,
             may_exceed_plan=True,
+            bindings=Bindings(comma_list(models), comma_list(networks)),
         )
 
     show(IssuedKeyDocument.of_issued(ask_store(create)), as_json=as_json)
@@ -138,8 +148,12 @@ def revoke_key(*, tenant_id: TenantId, key_id: KeyId, as_json: Json = False) -> 
         typer.echo(f"{key_id} is revoked")
 
 
+def _moment(expires_at: str | None) -> datetime | None:
+    return None if expires_at is None else parse_moment(expires_at, name="--expires-at")
+
+
 def chosen_scopes(scopes: str, tenant_id: str) -> tuple[str, ...]:
     """Read a comma list of scopes; `all` is every one that the tenant may hold."""
     if scopes == _EVERY_SCOPE:
         return tuple(sorted(ALL_SCOPES if tenant_id == PLATFORM_TENANT_ID else TENANT_SCOPES))
-    return tuple(scope.strip() for scope in scopes.split(",") if scope.strip())
+    return comma_list(scopes) or ()

@@ -47,7 +47,9 @@ SUBCOMMANDS: Final = {
     "check": Subcommand("models", "Check a model repository before it is served."),
     "models": Subcommand("models", "Look at the models of the repository."),
     "plans": Subcommand("plans", "Create, list and show plans: the limits that tenants buy."),
-    "tenants": Subcommand("tenants", "Create, list, show and change tenants: the customers."),
+    "tenants": Subcommand(
+        "tenants", "Create, list, show, change and delete tenants: the customers."
+    ),
     "keys": Subcommand("keys", "Issue, list, show, rotate and revoke API keys."),
     "clients": Subcommand("clients", "Make, list, show, rotate and revoke OAuth2 clients."),
 }

@@ -1,4 +1,4 @@
-"""`tollgate tenants`: create, list, show and change tenants."""
+"""`tollgate tenants`: create, list, show, change and delete tenants."""
 
 from typing import Annotated, Literal
 
@@ -8,12 +8,12 @@ from auth.actor import command
 from auth.errors import InvalidChange
 from auth.store import Store
 from auth.tenants import Tenant
-from gateway.cli.console import Json, show, show_list
+from gateway.cli.console import Json, comma_list, show, show_json, show_list
 from gateway.cli.records import MAX_PAGE_ITEMS, ask_store, read_all
 from gateway.schemas import TenantDocument
 
 commands = typer.Typer(
-    help="Create, list, show and change tenants: the customers.",
+    help="Create, list, show, change and delete tenants: the customers.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -47,7 +47,7 @@ def create_tenant(
 
     async def create(store: Store) -> Tenant:
         return await store.create_tenant(
-            actor=command(), name=name, plan_id=plan, models=_names(models)
+            actor=command(), name=name, plan_id=plan, models=comma_list(models) or ()
         )
 
     show(TenantDocument.of(ask_store(create)), as_json=as_json)
@@ -101,11 +101,20 @@ def update_tenant(
             actor=command(),
             status=status,
             plan_id=plan,
-            models=None if models is None else _names(models),
+            models=comma_list(models),
         )
 
     show(TenantDocument.of(ask_store(change)), as_json=as_json)
 
 
-def _names(models: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in models.split(",") if name.strip())
+@commands.command("delete")
+def delete_tenant(*, tenant_id: TenantId, as_json: Json = False) -> None:
+    """Delete a tenant for good; its keys are refused from the next request on.
+
+    Its usage stays on the bill. Nothing brings the tenant back.
+    """
+    ask_store(lambda store: store.delete_tenant(tenant_id, actor=command()))
+    if as_json:
+        show_json({"tenant_id": tenant_id, "deleted": True})
+    else:
+        typer.echo(f"{tenant_id} is deleted")

@@ -7,9 +7,11 @@ together; the operations are nevertheless part of the one OpenAPI document (`ope
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from gateway.addresses import source_of
 from gateway.credentials import extract_credential
 from gateway.dataplane.prediction import Answer, Call, Codec, PredictionPath
 from gateway.dataplane.request_ids import RequestIds
@@ -51,12 +53,14 @@ class PredictionDoor:
         observer: RequestObserver,
         max_body_bytes: int,
         timeout_seconds: float,
+        trusts_proxy: bool,
     ) -> None:
         self._codec = codec
         self._request_ids = request_ids
         self._observer = observer
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
+        self._trusts_proxy = trusts_proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every failure becomes a problem document."""
@@ -94,7 +98,8 @@ class PredictionDoor:
         headers: Headers = scope["headers"]
         path: PredictionPath = scope["state"]["services"].prediction
         credential = extract_credential(headers, scope["query_string"])
-        principal = await path.authenticate(credential)
+        source = partial(source_of, scope, trusts_proxy=self._trusts_proxy)
+        principal = await path.authenticate(credential, source)
         revision = path.revision
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
@@ -108,6 +113,7 @@ class PredictionDoor:
         call = Call(
             exchange.request_id,
             credential,
+            source,
             principal,
             revision,
             model,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from auth.authenticator import Authenticator
 from auth.errors import CredentialInvalid, KeysetUnavailable
 from auth.keyset import Keyset
+from auth.networks import Address
 from auth.principal import Principal
 from auth.scopes import PREDICT
 from gateway.limits.errors import StaleCatalogue
@@ -32,6 +33,14 @@ from inference.registry import ModelVersion, Registry
 
 _MICROSECONDS = 1_000_000
 _MOST_READINGS = 5
+
+
+Source = Callable[[], Address | None]
+"""Says where a request comes from, should anybody ask."""
+
+
+def unknown_source() -> None:
+    """Stand for a request of which nobody can tell where it comes from; no network holds it."""
 
 
 class Codec(Protocol):
@@ -52,6 +61,7 @@ class Call:
 
     request_id: str
     credential: str
+    source: Source
     principal: Principal
     revision: int | None
     """The revision of the catalogue by which the principal was let in; None: not to be compared."""
@@ -108,23 +118,27 @@ class PredictionPath:
         self._is_replicated = is_replicated
         self._policies: dict[str, tuple[Principal, Policy]] = {}
 
-    async def authenticate(self, credential: str) -> Principal:
+    async def authenticate(self, credential: str, source: Source = unknown_source) -> Principal:
         """Say who calls, from memory unless the catalogue changed since it was read.
 
         Raises:
             CredentialError: no valid credential.
+            NetworkNotAllowed: it is bound to networks, and `source` is in none of them.
             TenantSuspended: the tenant may not call now.
             KeysetUnavailable: the catalogue changed and cannot be read.
         """
         if not self._keyset.is_current():
             await self._keyset.refresh()
         try:
-            return self._authenticator.authenticate(credential)
+            principal = self._authenticator.authenticate(credential)
         except CredentialInvalid as error:
             if not (self._is_replicated and error.is_unknown):
                 raise
-        await self._keyset.confirm()
-        return self._authenticator.authenticate(credential)
+            await self._keyset.confirm()
+            principal = self._authenticator.authenticate(credential)
+        if principal.networks is not None:
+            principal.require_network(source)
+        return principal
 
     @property
     def revision(self) -> int | None:
@@ -151,8 +165,9 @@ class PredictionPath:
 
         Raises:
             LimitError: a limit refuses the call; nothing was consumed.
-            CredentialError, TenantSuspended, ScopeMissing, ModelNotFound, KeysetUnavailable: the
-                catalogue changed since the caller was let in, or nobody can say that it did not.
+            CredentialError, NetworkNotAllowed, TenantSuspended, ScopeMissing, ModelNotFound,
+                KeysetUnavailable: the catalogue changed since the caller was let in, or nobody can
+                say that it did not.
             InferenceError: the input, the queue or the model refuses it; nothing is billed.
             JournalUnavailable: the bill cannot be written; refused before the model runs where
                 that is known, and never answered with 200.
@@ -217,6 +232,7 @@ class PredictionPath:
     async def _check_again(self, call: Call) -> None:
         await self._keyset.confirm()
         call.principal = self._authenticator.authenticate(call.credential)
+        call.principal.require_network(call.source)
         call.revision = self.revision
         _check_grants(call.principal, call.model.name, call.model.version)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from auth.bindings import Bindings
 from auth.principal import Principal
 from auth.scopes import KEYS_READ, KEYS_WRITE
 from gateway.bodies import body_of, request_body
@@ -36,9 +37,13 @@ async def create_key(
     opened: Opened,
     actor: Acting,
 ) -> IssuedKeyDocument:
-    """Issue a key; `api_key` is shown this once. A caller grants only scopes that it may grant."""
+    """Issue a key; `api_key` is shown this once.
+
+    A caller grants no scope, model or network that it may not use itself.
+    """
     check_reach(caller, tenant_id)
-    caller.require_grantable(wish.scopes)
+    bindings = wish.bindings.checked()
+    caller.require_grantable(wish.scopes, bindings)
     if wish.test:
         caller.require_may_issue_test_keys()
     issued = await opened.store.create_key(
@@ -51,6 +56,7 @@ async def create_key(
         requests_per_second=wish.limits.requests_per_second,
         burst=wish.limits.burst,
         may_exceed_plan=caller.is_platform,
+        bindings=bindings,
     )
     return IssuedKeyDocument.of_issued(issued)
 
@@ -103,11 +109,12 @@ async def rotate_key(
 ) -> IssuedKeyDocument:
     """Give a key a new secret; the old ones work for `overlap_seconds` more.
 
-    Threat: the new secret carries all scopes of the key, so a caller with fewer would gain them.
+    Threat: the new secret carries all scopes of the key and its bindings, so a caller with fewer
+    scopes, or one that is bound to less, would gain them.
     """
     check_reach(caller, tenant_id)
     key = await opened.store.get_key(tenant_id, key_id)
-    caller.require_grantable(key.scopes)
+    caller.require_grantable(key.scopes, Bindings(key.models, key.networks))
     issued = await opened.store.rotate_key(
         tenant_id, key_id, actor=actor, overlap_seconds=rotation.overlap_seconds
     )

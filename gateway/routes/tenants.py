@@ -1,4 +1,4 @@
-"""Create, read and change tenants; for the platform only."""
+"""Create, read, change and delete tenants; for the platform only."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -41,7 +41,7 @@ async def create_tenant(
 
 @router.get("", operation_id="listTenants", responses=problem_responses(422))
 async def list_tenants(_caller: Reader, page: Paged, opened: Opened) -> TenantPage:
-    """List the tenants in the order of their ids."""
+    """List the tenants, deleted ones included, in the order of their ids."""
     tenants = await opened.store.list_tenants(after=page.after, limit=page.limit + 1)
     shown = [TenantDocument.of(tenant) for tenant in tenants[: page.limit]]
     return TenantPage(data=shown, next=shown[-1].tenant_id if len(tenants) > page.limit else None)
@@ -49,7 +49,7 @@ async def list_tenants(_caller: Reader, page: Paged, opened: Opened) -> TenantPa
 
 @router.get("/{tenant_id}", operation_id="getTenant", responses=problem_responses(404))
 async def read_tenant(caller: Reader, tenant_id: str, opened: Opened) -> TenantDocument:
-    """Read a tenant."""
+    """Read a tenant; of one that was deleted this is all that is left, beside its usage."""
     check_reach(caller, tenant_id)
     return TenantDocument.of(await opened.store.get_tenant(tenant_id))
 
@@ -81,3 +81,18 @@ async def change_tenant(
         models=None if change.models is None else tuple(change.models),
     )
     return TenantDocument.of(tenant)
+
+
+@router.delete(
+    "/{tenant_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    operation_id="deleteTenant",
+    responses=problem_responses(404, 422),
+)
+async def delete_tenant(*, caller: Writer, tenant_id: str, opened: Opened, actor: Acting) -> None:
+    """Delete a tenant for good; its credentials are unknown from the next request on.
+
+    Its usage stays on the bill. The platform itself cannot be deleted.
+    """
+    check_reach(caller, tenant_id)
+    await opened.store.delete_tenant(tenant_id, actor=actor)

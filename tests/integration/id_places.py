@@ -17,7 +17,8 @@ QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by"}
 BODY_IDS = {"plan_id", "models", "scopes"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
-    *("expires_at", "test", "limits", "overlap_seconds", "instances", "signature_name", "jwks"),
+    *("expires_at", "test", "limits", "networks", "overlap_seconds", "instances", "signature_name"),
+    "jwks",
 }
 SMUGGLED = ("tenant_id", "key_id", "client_id")
 """Members and parameters that no operation has, which must not be heard."""

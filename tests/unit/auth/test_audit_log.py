@@ -59,6 +59,10 @@ async def _update_tenant(store: Store, tenant_id: str) -> None:
     await store.update_tenant(tenant_id, actor=ADMIN, status="suspended")
 
 
+async def _delete_tenant(store: Store, tenant_id: str) -> None:
+    await store.delete_tenant(tenant_id, actor=ADMIN)
+
+
 async def _new_key(store: Store, tenant_id: str) -> str:
     issued = await store.create_key(tenant_id, actor=ADMIN, name="k", scopes=["predict"])
     return issued.key.key_id
@@ -91,6 +95,7 @@ WRITES: dict[str, tuple[str, Write]] = {
     "create_plan": ("plan.create", _create_plan),
     "create_tenant": ("tenant.create", _create_tenant),
     "update_tenant": ("tenant.update", _update_tenant),
+    "delete_tenant": ("tenant.delete", _delete_tenant),
     "create_key": ("key.create", _new_key),
     "revoke_key": ("key.revoke", _revoke_key),
     "rotate_key": ("key.rotate", _rotate_key),

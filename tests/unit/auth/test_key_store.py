@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from auth.bindings import Bindings
 from auth.errors import AuthError, InvalidChange, KeyNotFound, TenantNotFound
+from auth.networks import networks_of
 from auth.store import Store
 from auth.tables import metadata
 from auth.tenants import PLATFORM_TENANT_ID, IssuedKey, Tenant
 from tests.actors import TESTER
-from tests.unit.auth.conftest import FakeClock
+from tests.unit.auth.conftest import FakeClock, Server
 
 
 async def _key(store: Store, tenant: Tenant) -> IssuedKey:
@@ -37,6 +39,69 @@ async def test_key_is_read_back_as_it_was_created(
     assert await store.get_key(tenant.tenant_id, issued.key.key_id) == issued.key
     assert issued.key.scopes == ("predict", "usage:read")
     assert issued.api_key.startswith(f"tg_test_{issued.key.key_id}_")
+
+
+async def test_bindings_are_kept_in_canonical_form(store: Store, tenant: Tenant) -> None:
+    """Models and networks come back as they were understood."""
+    issued = await store.create_key(
+        tenant.tenant_id,
+        actor=TESTER,
+        name="k",
+        scopes=["predict"],
+        bindings=Bindings(("b", "a", "b"), ("::ffff:10.0.0.0/104", "192.0.2.7")),
+    )
+    key = await store.get_key(tenant.tenant_id, issued.key.key_id)
+    assert (key.models, key.networks) == (("b", "a"), ("10.0.0.0/8", "192.0.2.7/32"))
+
+
+@pytest.mark.parametrize(
+    ("bindings", "field"),
+    [
+        (Bindings(models=()), "models"),
+        (Bindings(models=("*",)), "models"),
+        (Bindings(models=("a/b",)), "models"),
+        (Bindings(networks=()), "networks"),
+        (Bindings(networks=("10.0.0.1/8",)), "networks"),
+    ],
+)
+async def test_binding_that_says_nothing_is_refused(
+    store: Store, tenant: Tenant, *, bindings: Bindings, field: str
+) -> None:
+    """An empty list is more likely a mistake than a key that can do nothing."""
+    with pytest.raises(InvalidChange) as refusal:
+        await store.create_key(
+            tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"], bindings=bindings
+        )
+    assert refusal.value.field == field
+
+
+async def test_bound_key_uses_models_that_are_granted_and_its_own(
+    store: Store, tenant: Tenant, server: Server
+) -> None:
+    """The intersection holds at every request, however the tenant's grants change."""
+    issued = await store.create_key(
+        tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"], bindings=Bindings(("a", "b"))
+    )
+    for granted, usable in ((["*"], "ab"), (["b", "c"], "b"), (["c"], "")):
+        await store.update_tenant(tenant.tenant_id, actor=TESTER, models=granted)
+        assert (await server.principal(issued.api_key)).models == frozenset(usable)
+
+
+async def test_rotated_key_is_bound_as_before(store: Store, tenant: Tenant, server: Server) -> None:
+    """A new secret loosens nothing."""
+    issued = await store.create_key(
+        tenant.tenant_id,
+        actor=TESTER,
+        name="k",
+        scopes=["predict"],
+        bindings=Bindings(("a",), ("192.0.2.0/24",)),
+    )
+    rotated = await store.rotate_key(
+        tenant.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=0
+    )
+    principal = await server.principal(rotated.api_key)
+    assert principal.bound_models == frozenset({"a"})
+    assert principal.networks == networks_of(("192.0.2.0/24",))
 
 
 async def test_secret_is_in_no_representation(store: Store, tenant: Tenant) -> None:

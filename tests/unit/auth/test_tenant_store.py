@@ -1,14 +1,16 @@
 """Plans and tenants in SQL."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
-from auth.errors import InvalidChange, PlanNotFound, TenantNotFound
+from auth.errors import CredentialInvalid, InvalidChange, NotFound, PlanNotFound, TenantNotFound
 from auth.store import Store
-from auth.tenants import PLATFORM_TENANT_ID, Plan, Tenant
+from auth.tenants import PLATFORM_TENANT_ID, Plan, Tenant, TenantStatus
 from tests.actors import TESTER
+from tests.unit.auth.conftest import FakeClock, Server
 
 HOSTILE_NAMES = ["a:*{}b", "'; DROP TABLE tenants; --", "%s{0}$x", "Zo\u00eb \u6771\u4eac"]
 FORBIDDEN_NAMES = ["", "   ", "a\nb", "a\x00b", "\x1b[2J", "\ud800", "\u202eevil", "x" * 201]
@@ -146,6 +148,64 @@ async def test_platform_cannot_be_suspended(store: Store) -> None:
     """Nobody locks the only door from outside."""
     with pytest.raises(InvalidChange):
         await store.update_tenant(PLATFORM_TENANT_ID, actor=TESTER, status="suspended")
+
+
+async def test_deleted_tenant_is_found_by_those_who_bill_alone(
+    store: Store, tenant: Tenant, clock: FakeClock
+) -> None:
+    """Its row stays and says when; nothing can be done with it any more."""
+    issued = await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
+    await store.delete_tenant(tenant.tenant_id, actor=TESTER)
+    deleted = replace(tenant, status="deleted", deleted_at=clock.now)
+    assert await store.get_tenant(tenant.tenant_id) == deleted
+    assert deleted in await store.list_tenants(after=None, limit=10)
+    attempts: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.update_tenant(tenant.tenant_id, actor=TESTER, status="active"),
+        lambda: store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"]),
+        lambda: store.list_keys(tenant.tenant_id, after=None, limit=10),
+        lambda: store.get_key(tenant.tenant_id, issued.key.key_id),
+        lambda: store.revoke_key(tenant.tenant_id, issued.key.key_id, actor=TESTER),
+        lambda: store.rotate_key(
+            tenant.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=0
+        ),
+        lambda: store.get_plan_of(tenant.tenant_id),
+    ]
+    for attempt in attempts:
+        with pytest.raises(NotFound):
+            await attempt()
+
+
+async def test_tenant_is_deleted_once(store: Store, tenant: Tenant, clock: FakeClock) -> None:
+    """Deleting it again changes nothing, not even the time."""
+    await store.delete_tenant(tenant.tenant_id, actor=TESTER)
+    first = await store.get_tenant(tenant.tenant_id)
+    clock.advance(60)
+    await store.delete_tenant(tenant.tenant_id, actor=TESTER)
+    assert await store.get_tenant(tenant.tenant_id) == first
+
+
+@pytest.mark.parametrize("status", ["active", "suspended"])
+async def test_credentials_of_a_deleted_tenant_are_unknown(
+    store: Store, tenant: Tenant, server: Server, *, status: TenantStatus
+) -> None:
+    """From the next request on, and no longer with the answer of a suspended tenant."""
+    issued = await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=["predict"])
+    await store.update_tenant(tenant.tenant_id, actor=TESTER, status=status)
+    await store.delete_tenant(tenant.tenant_id, actor=TESTER)
+    with pytest.raises(CredentialInvalid):
+        await server.principal(issued.api_key)
+
+
+async def test_unknown_tenant_cannot_be_deleted(store: Store) -> None:
+    """What never was is not found."""
+    with pytest.raises(TenantNotFound):
+        await store.delete_tenant("ten_unknown", actor=TESTER)
+
+
+async def test_platform_cannot_be_deleted(store: Store) -> None:
+    """Nor can what holds the admins' own keys."""
+    with pytest.raises(InvalidChange):
+        await store.delete_tenant(PLATFORM_TENANT_ID, actor=TESTER)
 
 
 async def test_first_migration_seeds_the_platform(store: Store) -> None:

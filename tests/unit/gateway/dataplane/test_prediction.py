@@ -182,7 +182,7 @@ class Bench:
         model = cast("ModelVersion", FakeModel())
         codec: Any = V1Codec()
         caller = principal(is_test=is_test)
-        call = Call("id", "tg_x", caller, 7, model, codec, DEADLINE, before_record)
+        call = Call(*("id", "tg_x", lambda: None, caller, 7, model, codec, DEADLINE), before_record)
         return await self.path().predict(call, body)
 
 

@@ -71,6 +71,13 @@ OPERATIONS = {
     "changeTenant": Operation(
         "PATCH", "/v1/tenants/{tenant_id}", frozenset({TENANTS_WRITE}), {"status": "suspended"}
     ),
+    "deleteTenant": Operation("DELETE", "/v1/tenants/{tenant_id}", frozenset({TENANTS_WRITE})),
+    "getLimits": Operation(
+        "GET",
+        "/v1/tenants/{tenant_id}/limits",
+        frozenset({USAGE_READ, USAGE_READ_ALL}),
+        is_of_a_tenant=True,
+    ),
     "createKey": Operation(
         "POST",
         _KEYS,

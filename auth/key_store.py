@@ -63,7 +63,6 @@ class KeyStore(Catalogue):
         """
         now = self._now()
         minted = mint(kind="test" if is_test else "live")
-        bound = bindings.checked()
         key = ApiKey(
             key_id=minted.key_id,
             tenant_id=tenant_id,
@@ -77,8 +76,7 @@ class KeyStore(Catalogue):
             requests_per_second=requests_per_second,
             burst=check_rate(requests_per_second, burst),
             may_exceed_plan=may_exceed_plan,
-            models=bound.models,
-            networks=bound.networks,
+            **asdict(bindings.checked()),
         )
 
         async def change(connection: AsyncConnection, revision: int) -> Audited[None]:

@@ -10,7 +10,7 @@ from auth.client_keys import ClientKey, stored_key
 from auth.client_tables import oauth_client_keys, oauth_client_secrets, oauth_clients
 from auth.clients import Client, ClientAuthentication, credential_of_client
 from auth.entries import CredentialRecord, StoredSecret, epoch_seconds
-from auth.rows import AnyRow
+from auth.rows import AnyRow, names_of
 
 _COLUMNS: Final = tuple(oauth_clients.columns)
 
@@ -30,6 +30,8 @@ def client_from(row: AnyRow, keys: tuple[ClientKey, ...] = ()) -> Client:
         last_used_at=row.last_used_at,
         requests_per_second=row.requests_per_second,
         burst=row.burst,
+        models=names_of(row.models),
+        networks=names_of(row.networks),
         keys=keys,
     )
 

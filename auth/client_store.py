@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from auth.actor import Actor
 from auth.api_keys import ParsedKey, digest
 from auth.audit import Audited, Event, facts_of
+from auth.bindings import UNBOUND, Bindings
 from auth.catalogue import Catalogue
 from auth.client_keys import ClientKey, read_keys
 from auth.client_records import client_from, read_client_keys
@@ -28,6 +29,7 @@ from auth.rules import (
     check_scopes,
     is_id,
 )
+from auth.tables import tenants
 from auth.tenant_store import plan_in, tenant_in
 
 
@@ -50,6 +52,7 @@ class ClientStore(Catalogue):
         requests_per_second: float | None = None,
         burst: int | None = None,
         may_exceed_plan: bool = False,
+        bindings: Bindings = UNBOUND,
     ) -> IssuedClient:
         """Make a client that signs with keys of its own, or without `jwks` one with a secret.
 
@@ -76,6 +79,7 @@ class ClientStore(Catalogue):
             burst=check_rate(requests_per_second, burst),
             may_exceed_plan=may_exceed_plan,
             keys=() if jwks is None else read_keys(jwks),
+            **asdict(bindings.checked()),
         )
 
         async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
@@ -238,7 +242,9 @@ async def _client_in(
     if is_id(tenant_id) and is_id(client_id):
         clients = oauth_clients.c
         both = (clients.client_id == client_id) & (clients.tenant_id == tenant_id)
-        row = (await connection.execute(select(oauth_clients).where(both))).first()
+        living = both & (tenants.c.status != "deleted")
+        query = select(*oauth_clients.columns).join_from(oauth_clients, tenants).where(living)
+        row = (await connection.execute(query)).first()
     if row is None:
         raise ClientNotFound("there is no such client")
     keys = await read_client_keys(connection, [client_id], now=now)

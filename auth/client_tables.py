@@ -31,6 +31,8 @@ oauth_clients: Final = Table(
     Column("last_used_at", UtcDateTime),
     Column("requests_per_second", Float(53)),
     Column("burst", BigInteger),
+    Column("models", JSON(none_as_null=True)),
+    Column("networks", JSON(none_as_null=True)),
     Column("revision", BigInteger, nullable=False, index=True),
 )
 

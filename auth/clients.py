@@ -36,6 +36,10 @@ class Client:
     may_exceed_plan: bool = False
     keys: tuple[ClientKey, ...] = ()
     """Public keys that count now; empty for a client with a secret."""
+    models: tuple[str, ...] | None = None
+    """Of the models granted to the tenant only these; None is all of them."""
+    networks: tuple[str, ...] | None = None
+    """Works from these networks only, in canonical CIDR form; None is from anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +78,6 @@ def credential_of_client(client: Client) -> Credential:
         requests_per_second=client.requests_per_second,
         burst=client.burst,
         may_exceed_plan=client.may_exceed_plan,
+        models=client.models,
+        networks=client.networks,
     )

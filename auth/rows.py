@@ -53,10 +53,11 @@ def api_key_from(row: AnyRow) -> ApiKey:
         last_used_at=row.last_used_at,
         requests_per_second=row.requests_per_second,
         burst=row.burst,
-        models=_names(row.models),
-        networks=_names(row.networks),
+        models=names_of(row.models),
+        networks=names_of(row.networks),
     )
 
 
-def _names(stored: list[str] | None) -> tuple[str, ...] | None:
+def names_of(stored: list[str] | None) -> tuple[str, ...] | None:
+    """Read a list of names that may be absent."""
     return None if stored is None else tuple(stored)

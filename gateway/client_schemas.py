@@ -5,17 +5,21 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from auth.bindings import Bindings
 from auth.client_keys import MAX_KEYS
 from auth.clients import Client, IssuedClient
 from auth.rules import MAX_OVERLAP_SECONDS
 from gateway.schemas import (
+    BoundModels,
     KeyLimits,
     Moment,
     Name,
+    Networks,
     Page,
     RequestSchema,
     ResponseSchema,
     ScopeName,
+    bindings_of,
 )
 
 _EXAMPLE_KEY: JsonDict = {
@@ -47,7 +51,14 @@ class NewClient(RequestSchema):
     scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=64)]
     expires_at: AwareDatetime | None = None
     limits: KeyLimits = KeyLimits()
+    models: BoundModels | None = None
+    networks: Networks | None = None
     jwks: JsonWebKeySet | None = None
+
+    @property
+    def bindings(self) -> Bindings:
+        """Say what the client is to be bound to."""
+        return bindings_of(self.models, self.networks)
 
 
 class ClientRotation(RequestSchema):
@@ -70,6 +81,8 @@ class ClientDocument(ResponseSchema):
     key_ids: list[str]
     """The `kid` of each public key that counts now."""
     limits: KeyLimits
+    models: list[str] | None
+    networks: list[str] | None
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None
@@ -106,6 +119,8 @@ def _client_fields(client: Client) -> dict[str, object]:
         "authentication": client.authentication,
         "key_ids": [key.name for key in client.keys],
         "limits": KeyLimits(requests_per_second=client.requests_per_second, burst=client.burst),
+        "models": None if client.models is None else list(client.models),
+        "networks": None if client.networks is None else list(client.networks),
         "created_at": client.created_at,
         "expires_at": client.expires_at,
         "revoked_at": client.revoked_at,

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from auth.actor import command
+from auth.bindings import Bindings
 from auth.clients import Client, IssuedClient
 from auth.errors import InvalidChange
 from auth.store import Store
-from gateway.cli.console import Json, show, show_json, show_list
-from gateway.cli.keys import TenantId, chosen_scopes
+from gateway.cli.console import Json, comma_list, show, show_json, show_list
+from gateway.cli.keys import BoundModels, BoundNetworks, TenantId, chosen_scopes
 from gateway.cli.records import MAX_PAGE_ITEMS, ask_store, read_all
 from gateway.client_schemas import ClientDocument, IssuedClientDocument
 from gateway.dataplane.json_document import parse_strict
@@ -71,6 +72,8 @@ def create_client(
     burst: Annotated[
         int | None, typer.Option(metavar="REQUESTS", help="Burst of all its tokens together.")
     ] = None,
+    models: BoundModels = None,
+    networks: BoundNetworks = None,
     as_json: Json = False,
 ) -> None:
     """Make a client; its secret is shown this once.
@@ -91,6 +94,7 @@ def create_client(
             requests_per_second=requests_per_second,
             burst=burst,
             may_exceed_plan=True,
+            bindings=Bindings(comma_list(models), comma_list(networks)),
         )
 
     show(IssuedClientDocument.of_issued(ask_store(create)), as_json=as_json)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from auth.bindings import Bindings
 from auth.principal import Principal
 from auth.scopes import KEYS_READ, KEYS_WRITE
 from gateway.bodies import body_of, request_body
@@ -44,9 +45,13 @@ async def create_client(
     opened: Opened,
     actor: Acting,
 ) -> IssuedClientDocument:
-    """Make a client; `client_secret` is shown this once. Only scopes that the caller may grant."""
+    """Make a client; `client_secret` is shown this once.
+
+    A caller grants no scope, model or network that it may not use itself.
+    """
     check_reach(caller, tenant_id)
-    caller.require_grantable(wish.scopes)
+    bindings = wish.bindings.checked()
+    caller.require_grantable(wish.scopes, bindings)
     issued = await opened.store.create_client(
         tenant_id,
         actor=actor,
@@ -57,6 +62,7 @@ async def create_client(
         requests_per_second=wish.limits.requests_per_second,
         burst=wish.limits.burst,
         may_exceed_plan=caller.is_platform,
+        bindings=bindings,
     )
     return IssuedClientDocument.of_issued(issued)
 
@@ -117,7 +123,7 @@ async def rotate_client(
     """
     check_reach(caller, tenant_id)
     client = await opened.store.get_client(tenant_id, client_id)
-    caller.require_grantable(client.scopes)
+    caller.require_grantable(client.scopes, Bindings(client.models, client.networks))
     issued = await opened.store.rotate_client(
         tenant_id,
         client_id,

@@ -1,4 +1,4 @@
-"""Bind keys to models and networks, and let tenants be deleted.
+"""Bind keys and clients to models and networks, and let tenants be deleted.
 
 A step that has been released is never edited, so it names its columns itself.
 """
@@ -13,12 +13,14 @@ down_revision: str | None = "0006"
 def upgrade() -> None:
     """Add the columns."""
     op.add_column("tenants", sa.Column("deleted_at", sa.DateTime(timezone=True)))
-    op.add_column("api_keys", sa.Column("models", sa.JSON()))
-    op.add_column("api_keys", sa.Column("networks", sa.JSON()))
+    for table in ("api_keys", "oauth_clients"):
+        op.add_column(table, sa.Column("models", sa.JSON()))
+        op.add_column(table, sa.Column("networks", sa.JSON()))
 
 
 def downgrade() -> None:
     """Drop them again."""
-    op.drop_column("api_keys", "networks")
-    op.drop_column("api_keys", "models")
+    for table in ("oauth_clients", "api_keys"):
+        op.drop_column(table, "networks")
+        op.drop_column(table, "models")
     op.drop_column("tenants", "deleted_at")

@@ -11,6 +11,7 @@ from tests.unit.gateway.routes.doors import DOORS, PREDICT, READ, Door, open_doo
 
 OFFICE = Bindings(networks=("192.0.2.0/24", "2001:db8::1/128"))
 LIMIT = 2
+KINDS = pytest.mark.parametrize("kind", ["keys", "clients"])
 
 # What a key is bound to does not depend on the database.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -112,16 +113,15 @@ async def test_key_bound_to_a_model_sees_no_other(direct: Door) -> None:
     assert unknown.json()["code"] == (await direct.ask(PREDICT, key=other)).json()["code"]
 
 
-async def test_new_key_shows_what_it_is_bound_to(plane: ControlPlane) -> None:
+@KINDS
+async def test_new_credential_shows_what_it_is_bound_to(plane: ControlPlane, kind: str) -> None:
     """In canonical form, when it is made and afterwards."""
-    path = f"/v1/tenants/{plane.customer.tenant_id}/keys"
+    path = f"/v1/tenants/{plane.customer.tenant_id}/{kind}"
     wish = {"models": ["double"], "networks": ["::ffff:192.0.2.0/120", "2001:DB8::/32"]}
     made = await plane.customer.post(path, {"name": "k", "scopes": ["predict"], **wish})
     assert made.status_code == 201
-    for shown in (
-        made.json(),
-        (await plane.customer.get(f"{path}/{made.json()['key_id']}")).json(),
-    ):
+    name = made.json()[f"{kind[:-1]}_id"]
+    for shown in (made.json(), (await plane.customer.get(f"{path}/{name}")).json()):
         assert shown["models"] == ["double"]
         assert shown["networks"] == ["192.0.2.0/24", "2001:db8::/32"]
 
@@ -138,22 +138,27 @@ async def test_new_key_shows_what_it_is_bound_to(plane: ControlPlane) -> None:
         {"models": ["a/b"]},
     ],
 )
+@KINDS
 async def test_binding_without_a_meaning_is_refused(
-    plane: ControlPlane, wish: dict[str, object]
+    plane: ControlPlane, kind: str, wish: dict[str, object]
 ) -> None:
     """Nothing is guessed, and the value is not repeated."""
-    path = f"/v1/tenants/{plane.customer.tenant_id}/keys"
+    path = f"/v1/tenants/{plane.customer.tenant_id}/{kind}"
     answer = await plane.customer.post(path, {"name": "k", "scopes": ["predict"], **wish})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert "192.0.2.1" not in answer.text
 
 
-async def test_bound_key_makes_and_rotates_none_that_is_bound_less(plane: ControlPlane) -> None:
+@KINDS
+async def test_bound_key_makes_and_rotates_none_that_is_bound_less(
+    plane: ControlPlane, kind: str
+) -> None:
     """Who holds a bound key cannot get rid of the binding, whichever way."""
-    path = f"/v1/tenants/{plane.customer.tenant_id}/keys"
+    keys = f"/v1/tenants/{plane.customer.tenant_id}/keys"
+    path = f"/v1/tenants/{plane.customer.tenant_id}/{kind}"
     bound = {"models": ["double"], "networks": ["127.0.0.0/8"]}
     wish = {"name": "k", "scopes": ["keys:write", "predict"]}
-    holder = (await plane.customer.post(path, wish | bound)).json()
+    holder = (await plane.customer.post(keys, wish | bound)).json()
     headers = {"Authorization": f"Bearer {holder['api_key']}"}
     client = plane.client
     loose = [{}, {"models": ["double"]}, {"networks": ["127.0.0.0/8"]}, bound | {"models": ["x"]}]
@@ -161,10 +166,10 @@ async def test_bound_key_makes_and_rotates_none_that_is_bound_less(plane: Contro
         answer = await client.post(path, headers=headers, json=wish | looser)
         assert answer.json()["code"] == "binding_not_grantable", looser
     unbound = (await plane.customer.post(path, wish)).json()
-    rotate = f"{path}/{unbound['key_id']}/rotate"
+    rotate = f"{path}/{unbound[f'{kind[:-1]}_id']}/rotate"
     answer = await client.post(rotate, headers=headers, json={})
     assert answer.json()["code"] == "binding_not_grantable"
     tighter = bound | {"networks": ["127.0.0.1/32"]}
     assert (await client.post(path, headers=headers, json=wish | tighter)).status_code == 201
-    own = f"{path}/{holder['key_id']}/rotate"
+    own = f"{keys}/{holder['key_id']}/rotate"
     assert (await client.post(own, headers=headers, json={})).status_code == 201

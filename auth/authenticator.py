@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from auth.api_keys import digest, parse
+from auth.clients import CLIENT_ID_PREFIX
 from auth.credentials import SESSION_PREFIX
 from auth.entries import StoredSecret, check_usable
 from auth.errors import CredentialInvalid
@@ -62,7 +63,28 @@ class Authenticator:
         prefix = _PREFIXES.get(kind)
         if prefix is None:
             raise CredentialInvalid("not for requests")
-        credential_id = prefix + key_id
+        return self._prove(prefix + key_id, text)
+
+    def authenticate_client(self, client_id: str, secret: str) -> Principal:
+        """Return an OAuth2 client by its secret: for the doors of clients, never for requests.
+
+        Threat: as for a key; and what is no secret of this client is refused before any work.
+
+        Raises:
+            CredentialInvalid: malformed, unknown, wrong, revoked or expired.
+            TenantSuspended: the client is good, its tenant is suspended.
+        """
+        key_id, kind, text = parse(secret)
+        if kind != "clnt" or client_id != CLIENT_ID_PREFIX + key_id:
+            raise CredentialInvalid("not a secret of this client")
+        return self._prove(client_id, text)
+
+    def take_last_used(self) -> dict[str, datetime]:
+        """Return when each key was last used since the last call, for `Store.touch_last_used`."""
+        taken, self._last_used = self._last_used, {}
+        return {key_id: datetime.fromtimestamp(at, UTC) for key_id, at in taken.items()}
+
+    def _prove(self, credential_id: str, text: str) -> Principal:
         entry = self._keyset.find(credential_id)
         now = self._now()
         ends_at = self._match(digest(self._pepper, text), entry.secrets if entry else self._decoys)
@@ -74,11 +96,6 @@ class Authenticator:
         check_usable(entry, now=now)
         self._last_used[credential_id] = now
         return entry.principal
-
-    def take_last_used(self) -> dict[str, datetime]:
-        """Return when each key was last used since the last call, for `Store.touch_last_used`."""
-        taken, self._last_used = self._last_used, {}
-        return {key_id: datetime.fromtimestamp(at, UTC) for key_id, at in taken.items()}
 
     @staticmethod
     def _match(offered: bytes, stored: tuple[StoredSecret, ...]) -> float | None:

@@ -24,3 +24,18 @@ TENANT_SCOPES: Final = frozenset({PREDICT, MODELS_READ, KEYS_READ, KEYS_WRITE, U
 """Scopes within the key's own tenant."""
 
 ALL_SCOPES: Final = TENANT_SCOPES | PLATFORM_SCOPES
+
+DESCRIPTIONS: Final = {
+    PREDICT: "Ask for predictions",
+    MODELS_READ: "Read what models take and give",
+    KEYS_READ: "Read the tenant's API keys and OAuth2 clients",
+    KEYS_WRITE: "Issue, rotate and revoke the tenant's API keys and OAuth2 clients",
+    USAGE_READ: "Read the tenant's usage",
+    TENANTS_READ: "Read every tenant and plan",
+    TENANTS_WRITE: "Create and change tenants",
+    PLANS_WRITE: "Create plans",
+    USAGE_READ_ALL: "Read every tenant's usage",
+    AUDIT_READ: "Read what was changed by whom",
+    MODELS_WRITE: "Register models",
+}
+"""What each scope opens, for people."""

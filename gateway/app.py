@@ -16,17 +16,19 @@ from gateway.dataplane.v1 import V1Codec
 from gateway.middleware import App, ControlPlaneEdge, Receive, Send
 from gateway.observability.reporting import SILENT, Reporting
 from gateway.problem_handlers import install_problem_handlers
-from gateway.public_doors import create_guard
+from gateway.public_doors import Guard, create_guard
 from gateway.routes import (
     api_keys,
     clients,
     health,
     limits,
     models,
+    oauth,
     pages,
     plans,
     tenants,
     usage,
+    well_known,
 )
 from gateway.services import nobody_waits, open_services
 from gateway.settings import Settings
@@ -110,14 +112,18 @@ def create_control_plane(
         openapi_url=None,  # FastAPI's own pages cannot be guarded; ours are in `routes/pages.py`
         redirect_slashes=False,  # a path that is not served is a 404, with or without a slash
     )
-    guard = create_guard(
-        settings.public_requests_per_minute,
-        AttemptWindows(now=time.monotonic),
-        trusts_proxy=settings.trusts_proxy,
-    )
-    app.include_router(pages.router, dependencies=[Depends(guard)])
+    guard = _guard(settings, settings.public_requests_per_minute)
+    for router in (pages.router, well_known.router):
+        app.include_router(router, dependencies=[Depends(guard)])
+    token_guard = _guard(settings, settings.token_requests_per_minute)
+    app.include_router(oauth.router, dependencies=[Depends(token_guard)])
     for router in ROUTERS:
         app.include_router(router)
     install_problem_handlers(app)
     install_openapi(app)
     return app
+
+
+def _guard(settings: Settings, limit: int) -> Guard:
+    windows = AttemptWindows(now=time.monotonic)
+    return create_guard(limit, windows, trusts_proxy=settings.trusts_proxy)

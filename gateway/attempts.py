@@ -11,10 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from auth.errors import CredentialError
 from gateway.addresses import UNKNOWN, address_of
-from gateway.errors import AddressLimited
+from gateway.errors import AddressLimited, ClientLimited
 
 MAX_KEYS: Final = 10_000
 WINDOW_SECONDS: Final = 60.0
+MAX_KEY_CHARACTERS: Final = 64
+"""Of a key that a stranger chooses, which is remembered for a window."""
 
 logger = logging.getLogger(__name__)
 
@@ -116,3 +118,26 @@ class FailedAttempts:
         if tally.events == self._limit + 1:
             logger.warning("%s failed to authenticate %d times in a minute", address, tally.events)
         return AddressLimited(math.ceil(tally.seconds_left))
+
+
+class ClientAttempts:
+    """Bound how often anybody may fail in the name of one OAuth2 client.
+
+    Asked only after a failure: the rightful client is served whatever others try in its name.
+    An id that is none of ours counts like one of ours, so nothing tells them apart.
+
+    Threat: a guesser with many addresses would be answered as fast as it can ask.
+    """
+
+    def __init__(self, limit: int, windows: AttemptWindows) -> None:
+        self._limit = limit
+        self._windows = windows
+
+    def judge(self, client_id: str, error: Exception) -> Exception:
+        """Count a failure and return the error to answer with."""
+        tally = self._windows.add(client_id[:MAX_KEY_CHARACTERS])
+        if tally.events <= self._limit:
+            return error
+        if tally.events == self._limit + 1:
+            logger.warning("one client failed to authenticate %d times in a minute", tally.events)
+        return ClientLimited(math.ceil(tally.seconds_left))

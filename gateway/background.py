@@ -13,6 +13,7 @@ from auth.keyset import Keyset
 from auth.store import Store
 
 INTERVAL_SECONDS = 1.0
+TIDY_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,28 @@ async def keep_fresh(
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await _write_last_used(authenticator, store)
+
+
+@contextlib.asynccontextmanager
+async def keep_tidy(store: Store, *, interval_seconds: float = TIDY_SECONDS) -> AsyncIterator[None]:
+    """Forget used assertions that have expired, now and again, until the block ends."""
+    task = asyncio.create_task(_tidy(store, interval_seconds))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _tidy(store: Store, interval_seconds: float) -> None:
+    """Go on after an outage of the database: what is left lying is refused by its age."""
+    while True:
+        await asyncio.sleep(interval_seconds)
+        try:
+            await store.forget_assertions()
+        except (SQLAlchemyError, OSError) as error:
+            logger.warning("used assertions cannot be forgotten: %s", type(error).__name__)
 
 
 async def _keep(

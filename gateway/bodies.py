@@ -25,7 +25,7 @@ def body_of(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
     """Make the dependency that reads the body; list it after the one that authenticates."""
 
     async def read(request: Request) -> Body:
-        return parse_body(await _read_bounded(request), model)
+        return parse_body(await read_bounded(request, max_bytes=MAX_CONTROL_BODY_BYTES), model)
 
     return read
 
@@ -62,13 +62,19 @@ def request_body(model: type[BaseModel]) -> JsonSchema:
     }
 
 
-async def _read_bounded(request: Request) -> bytes:
+async def read_bounded(request: Request, *, max_bytes: int) -> bytes:
+    """Read a body.
+
+    Raises:
+        BodyTooLarge: it is over the cap.
+        ClientDisconnected: nobody sends the rest.
+    """
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > MAX_CONTROL_BODY_BYTES:
-                raise BodyTooLarge(MAX_CONTROL_BODY_BYTES)
+            if len(body) > max_bytes:
+                raise BodyTooLarge(max_bytes)
     except ClientDisconnect:
         raise ClientDisconnected from None
     return bytes(body)

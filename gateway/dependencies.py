@@ -8,13 +8,15 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
+from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from auth.actor import Actor, acting_principal
 from auth.errors import CredentialError, ScopeMissing, TenantNotFound
 from auth.principal import Principal
+from auth.scopes import DESCRIPTIONS
 from gateway.addresses import source_of
 from gateway.credentials import extract_credential
 from gateway.observability.exchange import Exchange
@@ -23,9 +25,17 @@ from gateway.services import Services
 MAX_PAGE_ITEMS = 200
 DEFAULT_PAGE_ITEMS = 50
 
-# These two only describe the credential in the OpenAPI document; `extract_credential` reads it.
+# These only describe the credential in the OpenAPI document; `extract_credential` reads it.
 _bearer = HTTPBearer(auto_error=False, description="An API key as a bearer token")
 _api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key")
+_client_credentials = OAuthFlowClientCredentials(
+    tokenUrl="/oauth2/token", scopes=dict(sorted(DESCRIPTIONS.items()))
+)
+_oauth2 = OAuth2(
+    flows=OAuthFlows(clientCredentials=_client_credentials),
+    auto_error=False,
+    description="An access token of an OAuth2 client",
+)
 
 
 async def services(request: Request) -> Services:
@@ -43,6 +53,7 @@ async def principal(
     opened: Opened,
     _documented: Annotated[object, Depends(_bearer)],
     _also_documented: Annotated[object, Depends(_api_key)],
+    _documented_too: Annotated[object, Depends(_oauth2)],
 ) -> Principal:
     """Authenticate the caller, from memory unless the catalogue changed.
 

@@ -14,7 +14,15 @@ GatewayError
 │   ├── BodyTooSlow             the body did not arrive before the deadline
 │   ├── EncodingUnsupported     the body has a Content-Encoding
 │   ├── AddressLimited          too many refused or public requests of one address
-│   └── ClientDisconnected      nobody waits for the answer
+│   ├── ClientLimited           too many refused attempts in the name of one OAuth2 client
+│   ├── ClientDisconnected      nobody waits for the answer
+│   └── TokenError              answered as RFC 6749 section 5.2 says
+│       ├── TokenRequestInvalid the request is not what the endpoint takes
+│       ├── ClientRefused       the client did not prove who it is
+│       ├── ClientSuspended     the client did, and its tenant is switched off
+│       ├── GrantUnsupported    another grant than client_credentials
+│       ├── ScopeInvalid        a scope that the client does not hold
+│       └── TargetInvalid       a resource that is not ours
 ├── BackupFailed                a copy of the data could not be made, or is not whole
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 └── StartRefused
@@ -23,6 +31,7 @@ GatewayError
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 
 class GatewayError(Exception):
@@ -105,8 +114,69 @@ class AddressLimited(RequestError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ClientLimited(RequestError):
+    """Too many attempts in the name of one OAuth2 client were refused."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ClientDisconnected(RequestError):
     """Nobody waits for the answer any more."""
+
+
+class TokenError(RequestError):
+    """A refusal of the OAuth2 endpoints; `oauth_error` is its name in RFC 6749 section 5.2."""
+
+    oauth_error: ClassVar[str]
+
+
+class TokenRequestInvalid(TokenError):
+    """The request is not what the endpoint takes; `message` never quotes it."""
+
+    oauth_error = "invalid_request"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ClientRefused(TokenError):
+    """The client did not prove who it is; `reason` is for the log alone.
+
+    Threat: telling an unknown client from a wrong secret tells a guesser which clients there are.
+    """
+
+    oauth_error = "invalid_client"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ClientSuspended(TokenError):
+    """The client proved who it is, and its tenant is switched off."""
+
+    oauth_error = "unauthorized_client"
+
+
+class GrantUnsupported(TokenError):
+    """Another grant than `client_credentials` was asked for."""
+
+    oauth_error = "unsupported_grant_type"
+
+
+class ScopeInvalid(TokenError):
+    """A scope that the client does not hold, or that there is not."""
+
+    oauth_error = "invalid_scope"
+
+
+class TargetInvalid(TokenError):
+    """A resource that is not this API (RFC 8707 section 2)."""
+
+    oauth_error = "invalid_target"
 
 
 class BackupFailed(GatewayError):

@@ -4,9 +4,11 @@ import time
 from dataclasses import dataclass
 
 from auth.authenticator import Authenticator
+from auth.client_gate import ClientGate
 from auth.keyset import Keyset
 from auth.token_gate import TokenGate
 from auth.tokens import TokenIssuer, TokenRules, TokenVerifier
+from gateway.oauth_metadata import endpoints
 from gateway.records import Records
 from gateway.settings import Settings
 
@@ -19,6 +21,8 @@ class Gate:
     authenticator: Authenticator
     issuer: TokenIssuer
     verifier: TokenVerifier
+    tokens: TokenGate
+    clients: ClientGate
 
 
 async def open_gate(settings: Settings, records: Records) -> Gate:
@@ -27,14 +31,17 @@ async def open_gate(settings: Settings, records: Records) -> Gate:
     keyset = Keyset(records.gate_engine, generation=records.generation)
     rules = TokenRules(
         issuer=settings.resolved_issuer,
-        audience=settings.audience or settings.resolved_issuer,
+        audience=settings.resolved_audience,
         lifetime_seconds=settings.token_lifetime_seconds,
     )
     verifier = TokenVerifier(keyset.ring, rules=rules, now=time.time)
-    gate = TokenGate(keyset, verifier, now=time.time)
+    tokens = TokenGate(keyset, verifier, now=time.time)
+    audiences = frozenset({settings.resolved_issuer, endpoints(settings.resolved_issuer).token})
     return Gate(
         keyset=keyset,
-        authenticator=Authenticator(keyset, pepper=records.pepper, tokens=gate, now=time.time),
+        authenticator=Authenticator(keyset, pepper=records.pepper, tokens=tokens, now=time.time),
         issuer=TokenIssuer(keyset.ring, rules=rules, sealer=records.sealer, now=time.time),
         verifier=verifier,
+        tokens=tokens,
+        clients=ClientGate(keyset, records.store, audiences=audiences, now=time.time),
     )

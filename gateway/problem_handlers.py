@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from auth.errors import AuthError
-from gateway.errors import GatewayError, JsonInvalid, MethodNotAllowed, RouteNotFound
+from gateway.errors import (
+    GatewayError,
+    JsonInvalid,
+    MethodNotAllowed,
+    RouteNotFound,
+    TokenError,
+)
 from gateway.limits.errors import LimitError
 from gateway.problems import (
     MAX_FIELD_ERRORS,
@@ -30,6 +37,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Register one handler for each family of errors, FastAPI's own included."""
     for family in (*_HANDLED, Exception):
         app.add_exception_handler(family, _answer_error)
+    app.add_exception_handler(TokenError, _answer_token_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation)
 
@@ -38,6 +46,24 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     log_problem(error, problem, request.state.request_id)
     return _respond(request, problem)
+
+
+async def _answer_token_error(request: Request, error: Exception) -> Response:
+    """Answer as RFC 6749 section 5.2 says; the row of the table is in the log and the counts."""
+    problem = problem_of(error)
+    request_id = request.state.request_id
+    log_problem(error, problem, request_id)
+    request.state.exchange.code = problem.code
+    document = {
+        "error": error.oauth_error if isinstance(error, TokenError) else "",
+        "error_description": problem.detail,
+        "request_id": request_id,
+    }
+    body = orjson.dumps(document)
+    response = Response(body, status_code=problem.status)
+    headers = dict(problem_headers(problem, request_id, body))
+    response.raw_headers = list((headers | {b"content-type": b"application/json"}).items())
+    return response
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -105,6 +105,13 @@ TABLE: tuple[Row, ...] = (
     Row(edge.BodyTooSlow, 408, "body_too_slow", "The body did not arrive in time"),
     Row(edge.EncodingUnsupported, 415, "encoding_unsupported", "The body is encoded"),
     Row(edge.AddressLimited, 429, "address_limited", "Too many requests from this address"),
+    Row(edge.ClientLimited, 429, "client_limited", "Too many refused attempts for this client"),
+    Row(edge.TokenRequestInvalid, 400, "token_request_invalid", "The token request is malformed"),
+    Row(edge.ClientRefused, 401, "client_refused", "No valid client authentication"),
+    Row(edge.ClientSuspended, 400, "client_suspended", "The tenant of the client is suspended"),
+    Row(edge.GrantUnsupported, 400, "grant_unsupported", "Only client_credentials is granted"),
+    Row(edge.ScopeInvalid, 400, "scope_invalid", "A scope that the client does not hold"),
+    Row(edge.TargetInvalid, 400, "target_invalid", "A resource that is not this API"),
     Row(edge.ClientDisconnected, 499, "client_disconnected", "The client left"),
     Row(edge.OutputNotFinite, 422, "output_not_finite", "JSON cannot carry the output"),
     Row(inference.ModelNotFound, 404, "model_not_found", "There is no such model"),
@@ -228,6 +235,8 @@ def _detail(error: BaseException) -> str:
 
 
 def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
+    if isinstance(error, edge.TokenError):
+        return _token_headers(error)
     if status == HTTPStatus.UNAUTHORIZED:
         return [(b"www-authenticate", b'Bearer realm="tollgate"')]
     if isinstance(error, edge.MethodNotAllowed):
@@ -239,6 +248,14 @@ def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
         seconds = getattr(error, "retry_after_seconds", _DEFAULT_RETRY_SECONDS)
         return [(b"retry-after", b"%d" % max(1, int(seconds)))]
     return []
+
+
+def _token_headers(error: edge.TokenError) -> list[tuple[bytes, bytes]]:
+    """Add what RFC 6749 asks for: sections 5.1 and 5.2."""
+    headers = [(b"pragma", b"no-cache")]
+    if isinstance(error, edge.ClientRefused):
+        headers.append((b"www-authenticate", b'Basic realm="tollgate", charset="UTF-8"'))
+    return headers
 
 
 def _field_errors(error: BaseException) -> Sequence[dict[str, object]]:

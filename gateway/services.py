@@ -13,9 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from auth.authenticator import Authenticator
 from auth.keyset import Keyset
 from auth.store import Store
-from auth.tokens import TokenIssuer, TokenVerifier
-from gateway.attempts import AttemptWindows, FailedAttempts
-from gateway.background import keep_fresh
+from gateway.attempts import AttemptWindows, ClientAttempts, FailedAttempts
+from gateway.background import keep_fresh, keep_tidy
 from gateway.data_folder import PRIVATE_FOLDER
 from gateway.dataplane.prediction import PredictionPath
 from gateway.errors import RepositoryMissing, SettingInvalid
@@ -30,6 +29,7 @@ from gateway.limits.shares import Share
 from gateway.records import open_records
 from gateway.settings import Settings
 from gateway.signing_key_care import keep_signing_keys
+from gateway.token_server import TokenServer
 from gateway.usage.journal import Journal
 from gateway.usage.journal_folder import JournalFolder, keep_adopting
 from gateway.usage.ledger import Ledger
@@ -58,8 +58,7 @@ class Services:
     store: Store
     keyset: Keyset
     authenticator: Authenticator
-    token_issuer: TokenIssuer
-    token_verifier: TokenVerifier
+    token_server: TokenServer
     attempts: FailedAttempts
     registry: Registry
     predictor: Predictor
@@ -103,6 +102,7 @@ async def open_services(
     async with contextlib.AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_records(settings))
         gate = await open_gate(settings, records)
+        attempts = _count_attempts(settings)
         registry, predictor = await _open_models(settings, stack)
         engine = records.gate_engine
         journal, shipper = await _open_bill(settings, engine, stack, on_prepared=on_prepared)
@@ -114,9 +114,8 @@ async def open_services(
             store=records.store,
             keyset=gate.keyset,
             authenticator=gate.authenticator,
-            token_issuer=gate.issuer,
-            token_verifier=gate.verifier,
-            attempts=_count_attempts(settings),
+            token_server=_build_token_server(settings, gate, records.store, attempts=attempts),
+            attempts=attempts,
             registry=registry,
             predictor=predictor,
             limiter=limiter,
@@ -161,6 +160,7 @@ async def _keep_up(services: Services, stack: contextlib.AsyncExitStack) -> None
     """Do beside the requests what time asks for, until the stack is closed."""
     store = services.store
     await stack.enter_async_context(keep_fresh(services.keyset, services.authenticator, store))
+    await stack.enter_async_context(keep_tidy(store))
     max_age = services.settings.signing_key_age
     await stack.enter_async_context(keep_signing_keys(store, max_age=max_age))
 
@@ -170,6 +170,21 @@ def _count_attempts(settings: Settings) -> FailedAttempts:
         settings.failed_attempts_per_minute,
         AttemptWindows(now=time.monotonic),
         trusts_proxy=settings.trusts_proxy,
+    )
+
+
+def _build_token_server(
+    settings: Settings, gate: Gate, store: Store, *, attempts: FailedAttempts
+) -> TokenServer:
+    limit = settings.failed_attempts_per_minute
+    return TokenServer(
+        gate,
+        store,
+        attempts=attempts,
+        client_attempts=ClientAttempts(limit, AttemptWindows(now=time.monotonic)),
+        audience=settings.resolved_audience,
+        issuer=settings.resolved_issuer,
+        is_replicated=settings.replicas > 1,
     )
 
 

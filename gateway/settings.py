@@ -129,6 +129,11 @@ class Settings(BaseModel):
     alone takes five.
     """
 
+    token_requests_per_minute: int = Field(default=600, ge=1)
+    """Requests of OAuth2 clients, for tokens and about them, that one address may send in a minute,
+    for each worker.
+    """
+
     drain_seconds: float = Field(default=10.0, ge=0, le=600)
     """Time that a worker which ends gives its last requests, and idle connections to be closed by
     the other side; 0 cuts both.
@@ -191,6 +196,11 @@ class Settings(BaseModel):
     def signing_key_age(self) -> timedelta:
         """For how long a key signs access tokens."""
         return timedelta(days=self.signing_key_days)
+
+    @property
+    def resolved_audience(self) -> str:
+        """Name whom access tokens are for: the one given, else the issuer."""
+        return self.audience or self.resolved_issuer
 
     @property
     def resolved_issuer(self) -> str:

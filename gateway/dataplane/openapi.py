@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from auth.scopes import PREDICT
 from gateway.model_documents import example_body
 from inference.registry import ModelVersion, Registry
 
@@ -34,7 +35,12 @@ _PROBLEM_SCHEMA: Document = {
         "errors": {"type": "array", "maxItems": 10, "items": {"type": "object"}},
     },
 }
-_SECURITY: list[Document] = [{"HTTPBearer": []}, {"APIKeyHeader": []}]
+_SECURITY: list[Document] = [{"HTTPBearer": []}, {"APIKeyHeader": []}, {"OAuth2": [PREDICT]}]
+_CLIENT_SECRET: Document = {
+    "type": "http",
+    "scheme": "basic",
+    "description": "Id and secret of an OAuth2 client, for the token endpoint and its neighbours",
+}
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -45,6 +51,7 @@ def install_openapi(app: FastAPI) -> None:
         document = describe_routes()
         components = document.setdefault("components", {})
         components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+        components.setdefault("securitySchemes", {})["ClientSecretBasic"] = _CLIENT_SECRET
         registry: Registry | None = getattr(app.state, "registry", None)
         for model in [] if registry is None else registry.models():
             document["paths"].update(_operations(model, is_newest=_is_newest(model, registry)))

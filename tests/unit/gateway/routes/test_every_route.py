@@ -28,7 +28,9 @@ from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 
 # What is refused to whom does not depend on the database.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-PUBLIC = {"getLiveness", "getReadiness"}
+PUBLIC = {"getLiveness", "getReadiness", "getServerMetadata", "getKeySet"}
+OF_CLIENTS = {"issueToken", "revokeToken", "introspectToken"}
+"""Operations that OAuth2 clients prove themselves to in the request itself."""
 _KEYS = "/v1/tenants/{tenant_id}/keys"
 _CLIENTS = "/v1/tenants/{tenant_id}/clients"
 
@@ -145,7 +147,7 @@ def _path(operation: Operation, target: Caller) -> str:
 async def test_every_operation_has_a_row(plane: ControlPlane) -> None:
     """A new operation is either public by name, or walked."""
     documented = await _documented(plane)
-    assert set(documented) == PUBLIC | set(OPERATIONS)
+    assert set(documented) == PUBLIC | OF_CLIENTS | set(OPERATIONS)
     for name, operation in OPERATIONS.items():
         method, path, _ = documented[name]
         assert method == operation.method
@@ -158,8 +160,12 @@ async def test_every_operation_documents_its_problems(plane: ControlPlane) -> No
         if name in PUBLIC:
             assert "security" not in operation, name
             continue
+        if name in OF_CLIENTS:
+            assert operation["security"] == [{"ClientSecretBasic": []}, {}], name
+            continue
         assert {"401", "403"} <= set(operation["responses"]), name
-        assert operation["security"] == [{"HTTPBearer": []}, {"APIKeyHeader": []}], name
+        schemes = [next(iter(item)) for item in operation["security"]]
+        assert schemes == ["HTTPBearer", "APIKeyHeader", "OAuth2"], name
 
 
 async def test_every_reference_of_the_document_resolves(plane: ControlPlane) -> None:
@@ -255,7 +261,25 @@ async def test_another_tenants_key_is_as_if_it_were_not(plane: ControlPlane, nam
     assert (await plane.customer.get("/v1/models")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/healthz/live", "/healthz/ready"])
+async def test_every_security_scheme_is_described(plane: ControlPlane) -> None:
+    """Whoever reads the document knows how to get a token, and what its scopes open."""
+    document = (await plane.client.get("/openapi.json")).json()
+    schemes = document["components"]["securitySchemes"]
+    assert set(schemes) == {"HTTPBearer", "APIKeyHeader", "OAuth2", "ClientSecretBasic"}
+    flow = schemes["OAuth2"]["flows"]["clientCredentials"]
+    assert flow["tokenUrl"] in document["paths"]
+    assert set(flow["scopes"]) == ALL_SCOPES
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/healthz/live",
+        "/healthz/ready",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/jwks.json",
+    ],
+)
 async def test_public_operations_need_no_credential(plane: ControlPlane, path: str) -> None:
-    """Health is asked by machines without keys."""
+    """Health is asked by machines without keys, and where to get a token by everybody."""
     assert (await plane.client.get(path)).status_code == 200

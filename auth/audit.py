@@ -7,18 +7,21 @@ later hashes anew, and then the last one is no longer the one that was noted els
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
 from auth.actor import Actor
+from auth.errors import InvalidChange
 
 Result = TypeVar("Result")
 
 GENESIS: Final = bytes(32)
 """What stands for the hash before the first entry."""
 
+_HEAD: Final = re.compile(r"([0-9]{1,18}):([0-9a-fA-F]{64})", re.ASCII)
 _UNTOLD: Final = frozenset({"last_used_at"})
 """What is no change of a record."""
 
@@ -103,12 +106,28 @@ def next_entry(head: Head, event: Event, *, actor: Actor, occurred_at_us: int) -
 
 
 def follows(entry: Entry, head: Head) -> bool:
-    """Tell whether an entry is the one after `head`, and as it was written."""
-    return (
-        entry.sequence == head.sequence + 1
-        and entry.previous_hash == head.hash
-        and entry.hash == hash_of(entry)
-    )
+    """Tell whether an entry is the one after `head`, and as it was written.
+
+    Threat: SQLite takes any type into any column; what cannot even be written down was changed.
+    """
+    if entry.sequence != head.sequence + 1 or entry.previous_hash != head.hash:
+        return False
+    try:
+        return entry.hash == hash_of(entry)
+    except (TypeError, ValueError):
+        return False
+
+
+def read_head_text(text: str) -> Head:
+    """Read the end of a log as somebody noted it: its number, a colon, its hash.
+
+    Raises:
+        InvalidChange: it has another form.
+    """
+    found = _HEAD.fullmatch(text.strip())
+    if found is None:
+        raise InvalidChange("must be a number, a colon and 64 hexadecimal digits", "head")
+    return Head(int(found[1]), bytes.fromhex(found[2]))
 
 
 def hash_of(entry: Entry) -> bytes:

@@ -1,17 +1,36 @@
 """Append to the audit log within a transaction, read it, and walk its chain."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table, Text, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    type_coerce,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.types import NullType
 
 from auth.actor import Actor
-from auth.audit import NO_ENTRY, Entry, Event, Head, next_entry
+from auth.audit import NO_ENTRY, Entry, Event, Head, follows, next_entry
+from auth.changes import READ_ONLY
+from auth.errors import AuditBroken
 from auth.tables import ID, metadata
 
 _MICROSECONDS: Final = 1_000_000
+_HASHES: Final = ("previous_hash", "hash")
+_BEFORE_ALL: Final = -(2**63)
+_PAGE: Final = 1000
 
 audit_events: Final = Table(
     "audit_events",
@@ -32,6 +51,26 @@ audit_events: Final = Table(
     Index("ix_audit_events_tenant_id_sequence", "tenant_id", "sequence"),
 )
 """One row for each change. Triggers of both databases refuse to change or to remove one."""
+
+_COLUMNS: Final = tuple(
+    type_coerce(column, NullType()) if column.name in _HASHES else column
+    for column in audit_events.c
+)
+"""The hashes as the database has them: SQLite may hold what SQLAlchemy cannot make bytes of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditWish:
+    """Say which entries are wanted; None is no condition, and times are half-open."""
+
+    tenant_id: str | None = None
+    action: str | None = None
+    target: str | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+
+
+EVERYTHING: Final = AuditWish()
 
 
 async def append_events(
@@ -58,11 +97,60 @@ async def read_head(connection: AsyncConnection) -> Head:
     return NO_ENTRY if row is None else Head(row.sequence, row.hash)
 
 
-async def read_entries(connection: AsyncConnection, *, after: int, limit: int) -> list[Entry]:
+async def read_entries(
+    connection: AsyncConnection, *, after: int, limit: int, wish: AuditWish = EVERYTHING
+) -> list[Entry]:
     """Return the next entries after a sequence number, in their order."""
-    query = select(audit_events).where(audit_events.c.sequence > after)
+    query = select(*_COLUMNS).where(audit_events.c.sequence > after, *_conditions(wish))
     rows = await connection.execute(query.order_by(audit_events.c.sequence).limit(limit))
-    return [Entry(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    return [Entry(*row) for row in rows]
+
+
+async def verify_log(
+    engine: AsyncEngine, *, noted: Head = NO_ENTRY, on_page: Callable[[Head], None]
+) -> Head:
+    """Walk the chain from its beginning and return its end; `on_page` is told how far it came.
+
+    Threat: whoever may write to the database can cut the end off, or make all hashes anew; only a
+    head that was noted elsewhere tells that.
+
+    Raises:
+        AuditBroken: an entry was changed, removed, added or moved, or the noted one is not there.
+    """
+    head, is_noted = NO_ENTRY, noted == NO_ENTRY
+    after = _BEFORE_ALL
+    while page := await _page(engine, after):
+        for entry in page:
+            if not follows(entry, head):
+                raise AuditBroken(head.sequence + 1, "changed, removed, added or moved")
+            head = Head(entry.sequence, entry.hash)
+            is_noted = is_noted or head == noted
+            if head.sequence == noted.sequence and not is_noted:
+                raise AuditBroken(head.sequence, "another entry than the one that was noted")
+        after = head.sequence
+        on_page(head)
+    if not is_noted:
+        raise AuditBroken(head.sequence + 1, f"it ended at {noted.sequence} when that was noted")
+    return head
+
+
+async def _page(engine: AsyncEngine, after: int) -> list[Entry]:
+    async with engine.execution_options(**READ_ONLY).connect() as connection:
+        return await read_entries(connection, after=after, limit=_PAGE)
+
+
+def _conditions(wish: AuditWish) -> Iterator[ColumnElement[bool]]:
+    column = audit_events.c
+    if wish.tenant_id is not None:
+        yield column.tenant_id == wish.tenant_id
+    if wish.action is not None:
+        yield column.action == wish.action
+    if wish.target is not None:
+        yield column.target == wish.target
+    if wish.start_us is not None:
+        yield column.occurred_at_us >= wish.start_us
+    if wish.end_us is not None:
+        yield column.occurred_at_us < wish.end_us
 
 
 def _row_of(entry: Entry) -> dict[str, Any]:

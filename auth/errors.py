@@ -23,6 +23,7 @@ AuthError
 ├── KeysetUnavailable           the keys in memory are known to be stale, the database is away
 ├── PasswordWorkFull            too many passwords wait to be verified
 ├── InvalidChange               a value that the catalogue does not take
+├── AuditBroken                 the audit log is not as it was written
 └── SecretError
     ├── SecretMissing           a secret of the server is not there
     ├── SecretMalformed         the lines of a secret with versions are not in order
@@ -159,6 +160,15 @@ class InvalidChange(AuthError):
         super().__init__(f"{field}: {message}")
         self.message = message
         self.field = field
+
+
+class AuditBroken(AuthError):
+    """The audit log is not as it was written; `sequence` is the first entry that shows it."""
+
+    def __init__(self, sequence: int, problem: str) -> None:
+        super().__init__(f"the audit log is broken at {sequence}: {problem}")
+        self.sequence = sequence
+        self.problem = problem
 
 
 class SecretError(AuthError):

@@ -16,11 +16,13 @@ AUDIT_READ: Final = "audit:read"
 MODELS_WRITE: Final = "models:write"
 
 PLATFORM_SCOPES: Final = frozenset(
-    {TENANTS_READ, TENANTS_WRITE, PLANS_WRITE, USAGE_READ_ALL, AUDIT_READ, MODELS_WRITE}
+    {TENANTS_READ, TENANTS_WRITE, PLANS_WRITE, USAGE_READ_ALL, MODELS_WRITE}
 )
 """Scopes over every tenant: only for keys of the tenant `platform`."""
 
-TENANT_SCOPES: Final = frozenset({PREDICT, MODELS_READ, KEYS_READ, KEYS_WRITE, USAGE_READ})
+TENANT_SCOPES: Final = frozenset(
+    {PREDICT, MODELS_READ, KEYS_READ, KEYS_WRITE, USAGE_READ, AUDIT_READ}
+)
 """Scopes within the key's own tenant."""
 
 ALL_SCOPES: Final = TENANT_SCOPES | PLATFORM_SCOPES

@@ -2,6 +2,7 @@
 
 from auth.admin_store import AdminStore
 from auth.assertion_store import AssertionStore
+from auth.audit_store import AuditStore
 from auth.client_store import ClientStore
 from auth.key_store import KeyStore
 from auth.session_store import SessionStore
@@ -17,6 +18,7 @@ class Store(
     AdminStore,
     SessionStore,
     SigningKeyStore,
+    AuditStore,
 ):
     """Keep everything of the catalogue in SQL.
 

@@ -19,6 +19,7 @@ from gateway.problem_handlers import install_problem_handlers
 from gateway.public_doors import Guard, create_guard
 from gateway.routes import (
     api_keys,
+    audit,
     clients,
     health,
     limits,
@@ -44,6 +45,7 @@ ROUTERS = (
     limits.router,
     api_keys.router,
     clients.router,
+    audit.router,
 )
 
 

@@ -51,6 +51,9 @@ SUBCOMMANDS: Final = {
         "tenants", "Create, list, show, change and delete tenants: the customers."
     ),
     "keys": Subcommand("keys", "Issue, list, show, rotate and revoke API keys."),
+    "audit": Subcommand(
+        "audit", "Read the log of changes, and prove that nobody tampered with it."
+    ),
     "clients": Subcommand("clients", "Make, list, show, rotate and revoke OAuth2 clients."),
 }
 

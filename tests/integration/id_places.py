@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 PATH_IDS = {"tenant_id", "key_id", "client_id", "plan_id", "model", "version"}
-QUERY_IDS = {"tenant_id", "after"}
-QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by"}
+QUERY_IDS = {"tenant_id", "after", "target"}
+QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by", "action"}
 BODY_IDS = {"plan_id", "models", "scopes"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),

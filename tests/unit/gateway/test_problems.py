@@ -21,6 +21,7 @@ MODULES = (
     inference.errors,
 )
 NEVER_ANSWERED = {
+    "AuditBroken",
     "BackupFailed",
     "JournalAlive",
     "JournalInUse",

@@ -19,7 +19,7 @@ GatewayError
 │   └── TokenError              answered as RFC 6749 section 5.2 says
 │       ├── TokenRequestInvalid the request is not what the endpoint takes
 │       ├── ClientRefused       the client did not prove who it is
-│       ├── ClientSuspended     the client did, and its tenant is switched off
+│       ├── ClientNotAllowed    the client did, and may not ask now or from here
 │       ├── GrantUnsupported    another grant than client_credentials
 │       ├── ScopeInvalid        a scope that the client does not hold
 │       └── TargetInvalid       a resource that is not ours
@@ -155,10 +155,14 @@ class ClientRefused(TokenError):
         self.reason = reason
 
 
-class ClientSuspended(TokenError):
-    """The client proved who it is, and its tenant is switched off."""
+class ClientNotAllowed(TokenError):
+    """The client proved who it is; its tenant is switched off, or it asks from elsewhere."""
 
     oauth_error = "unauthorized_client"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class GrantUnsupported(TokenError):

@@ -108,7 +108,9 @@ TABLE: tuple[Row, ...] = (
     Row(edge.ClientLimited, 429, "client_limited", "Too many refused attempts for this client"),
     Row(edge.TokenRequestInvalid, 400, "token_request_invalid", "The token request is malformed"),
     Row(edge.ClientRefused, 401, "client_refused", "No valid client authentication"),
-    Row(edge.ClientSuspended, 400, "client_suspended", "The tenant of the client is suspended"),
+    Row(
+        edge.ClientNotAllowed, 400, "client_not_allowed", "The client may not ask now or from here"
+    ),
     Row(edge.GrantUnsupported, 400, "grant_unsupported", "Only client_credentials is granted"),
     Row(edge.ScopeInvalid, 400, "scope_invalid", "A scope that the client does not hold"),
     Row(edge.TargetInvalid, 400, "target_invalid", "A resource that is not this API"),

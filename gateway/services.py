@@ -185,6 +185,7 @@ def _build_token_server(
         audience=settings.resolved_audience,
         issuer=settings.resolved_issuer,
         is_replicated=settings.replicas > 1,
+        trusts_proxy=settings.trusts_proxy,
     )
 
 

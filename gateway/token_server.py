@@ -6,17 +6,19 @@ RFC 6749 section 4.4 (client_credentials), RFC 7009 (revocation), RFC 7662 (intr
 
 import logging
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
-from auth.errors import CredentialError, CredentialInvalid, TenantSuspended
+from auth.errors import CredentialError, CredentialInvalid, NetworkNotAllowed, TenantSuspended
 from auth.principal import Principal
 from auth.store import Store
 from auth.tokens import AccessClaims, IssuedToken
+from gateway.addresses import source_of
 from gateway.attempts import ClientAttempts, FailedAttempts
 from gateway.client_proof import AssertionProof, SecretProof, find_proof
 from gateway.errors import (
+    ClientNotAllowed,
     ClientRefused,
-    ClientSuspended,
     GrantUnsupported,
     ScopeInvalid,
     TargetInvalid,
@@ -41,6 +43,7 @@ class TokenServer:
         issuer: str,
         audience: str,
         is_replicated: bool,
+        trusts_proxy: bool,
     ) -> None:
         self._gate = gate
         self._store = store
@@ -49,6 +52,7 @@ class TokenServer:
         self._issuer = issuer
         self._audience = audience
         self._is_replicated = is_replicated
+        self._trusts_proxy = trusts_proxy
 
     async def authenticate(self, scope: MutableMapping[str, Any], form: Form) -> Principal:
         """Return the client that a request proves to come from.
@@ -60,24 +64,29 @@ class TokenServer:
             TokenRequestInvalid: there is more than one proof.
             ClientRefused: there is none, or not a good one: all alike.
             AddressLimited, ClientLimited: the same, once too often.
-            ClientSuspended: the client is good, its tenant is suspended.
+            ClientNotAllowed: the client is good, its tenant is suspended or it asks from elsewhere.
             KeysetUnavailable: the catalogue changed and cannot be read.
         """
-        client_id = ""
+        named = form.get("client_id")
         try:
             proof = find_proof(scope["headers"], form)
-            client_id = proof.client_id
+            named = proof.client_id
             await self.refresh(is_confirmed=self._is_replicated)
             if isinstance(proof, SecretProof):
-                return self._gate.authenticator.authenticate_client(client_id, proof.secret)
-            assertion = self._gate.clients.parse(proof.assertion)
-            client_id = assertion.client_id
-            _check_named(proof, client_id)
-            return await self._gate.clients.authenticate(assertion)
+                client = self._gate.authenticator.authenticate_client(named, proof.secret)
+            else:
+                assertion = self._gate.clients.parse(proof.assertion)
+                named = assertion.client_id
+                _check_named(proof, named)
+                client = await self._gate.clients.authenticate(assertion)
+            client.require_network(partial(source_of, scope, trusts_proxy=self._trusts_proxy))
         except TenantSuspended:
-            raise ClientSuspended from None
+            raise ClientNotAllowed("the tenant is suspended") from None
+        except NetworkNotAllowed:
+            raise ClientNotAllowed("not from this network") from None
         except CredentialError as error:
-            raise self._refusal(scope, client_id, error) from None
+            raise self._refusal(scope, named, error) from None
+        return client
 
     def issue(self, client: Principal, form: Form) -> IssuedToken:
         """Issue a token to a client, with all of its scopes or those that it asks for.

@@ -9,16 +9,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 PATH_IDS = {"tenant_id", "key_id", "client_id", "plan_id", "model", "version"}
 QUERY_IDS = {"tenant_id", "after", "target"}
 QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by", "action"}
-BODY_IDS = {"plan_id", "models", "scopes"}
+BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
     *("expires_at", "test", "limits", "networks", "overlap_seconds", "instances", "signature_name"),
-    "jwks",
+    *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
+    *("client_secret", "client_assertion_type", "client_assertion"),
 }
 SMUGGLED = ("tenant_id", "key_id", "client_id")
 """Members and parameters that no operation has, which must not be heard."""
@@ -32,9 +33,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotateKey": {"overlap_seconds": -1},
     "createClient": {"name": "x", "scopes": ["no such scope"]},
     "rotateClient": {"overlap_seconds": -1},
+    "issueToken": {"grant_type": "client_credentials"},
+    "revokeToken": {"token": "none"},
+    "introspectToken": {"token": "none"},
     "predict": {"instances": ["no number"]},
 }
 """A body for each operation that has one; where it would change the caller's own, a bad one."""
+
+FORMS = {"issueToken", "revokeToken", "introspectToken"}
+"""Operations whose body is a form; the caller is refused there as no client."""
 
 GOOD_BODIES = BODIES | {
     "createKey": {"name": "x", "scopes": ["predict"]},
@@ -68,11 +75,16 @@ class Request:
             pairs = (f"{name}={quote(value, safe='')}" for name, value in self.query.items())
             target += "?" + "&".join(pairs)
         body = b"" if self.body is None else json.dumps(self.body).encode()
+        form = {}
+        if self.operation in FORMS and self.body is not None:
+            body = urlencode(self.body, doseq=True).encode()
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
         headers = {
             "Host": "localhost",
             "Authorization": f"Bearer {api_key}",
             "Connection": "close",
             "Content-Length": str(len(body)),
+            **form,
             **self.headers,
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -145,7 +157,8 @@ def _query_names(operation: dict[str, Any]) -> set[str]:
 
 
 def _body_names(operation: dict[str, Any]) -> set[str]:
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    [media] = operation["requestBody"]["content"].values()
+    schema = media["schema"]
     names = set(schema["properties"])
     assert names <= BODY_IDS | BODY_VALUES, f"unclassified: {names}"
     return names

@@ -87,9 +87,11 @@ async def send(
     return await http.post(path, data=form, headers=headers)
 
 
-async def make_client(caller: Caller, *scopes: str, algorithm: str = "") -> OAuthClient:
+async def make_client(
+    caller: Caller, *scopes: str, algorithm: str = "", **members: object
+) -> OAuthClient:
     """Make a client of the caller's tenant; with an algorithm, one that signs."""
-    wish: dict[str, object] = {"name": "machine", "scopes": list(scopes or ("predict",))}
+    wish = {"name": "machine", "scopes": list(scopes or ("predict",)), **members}
     pair = make_pair(algorithm) if algorithm else None
     if pair is not None:
         wish["jwks"] = pair.jwks(kid="mine")

@@ -211,3 +211,12 @@ async def test_failures_in_a_clients_name_do_not_shut_it_out(plane: ControlPlane
     assert [answer.status_code for answer in answers] == [*[401] * limit, 429]
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert (await client.ask("token", GRANT)).status_code == 200
+
+
+async def test_client_gets_no_token_outside_its_networks(plane: ControlPlane) -> None:
+    """It proved who it is, so it is told what is wrong."""
+    inside = await make_client(plane.customer, networks=["127.0.0.0/8"])
+    outside = await make_client(plane.customer, networks=["192.0.2.0/24"])
+    answer = await outside.ask("token", GRANT)
+    assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
+    assert (await inside.ask("token", GRANT)).status_code == 200

@@ -17,10 +17,10 @@ from auth.sealing import Sealer
 from auth.secret_files import VersionedSecret
 from auth.store import Store
 from auth.tenants import Tenant
-from auth.tokens import TokenIssuer
+from auth.tokens import TokenIssuer, TokenVerifier
 from gateway.database import create_engine
 from tests.actors import TESTER
-from tests.tokens import RULES, token_gate
+from tests.tokens import RULES, Office, token_gate
 
 PEPPER = b"a pepper for tests, long enough to be one"
 SEALER = Sealer(VersionedSecret({1: b"a sealing key for tests, long enough too"}))
@@ -129,6 +129,21 @@ def authenticator(keyset: Keyset, clock: FakeClock) -> Authenticator:
 def issuer(keyset: Keyset, clock: FakeClock) -> TokenIssuer:
     """Return what signs the server's tokens."""
     return TokenIssuer(keyset.ring, rules=RULES, sealer=SEALER, now=clock.seconds)
+
+
+@pytest.fixture
+async def office(
+    *,
+    store: Store,
+    keyset: Keyset,
+    issuer: TokenIssuer,
+    engine: AsyncEngine,
+    clock: FakeClock,
+) -> Office:
+    """Return what makes clients and tokens; a key that signs is there."""
+    await store.tend_signing_keys(max_age=timedelta(days=30))
+    verifier = TokenVerifier(keyset.ring, rules=RULES, now=clock.seconds)
+    return Office(store, keyset, issuer, verifier, SEALER, engine)
 
 
 @pytest.fixture

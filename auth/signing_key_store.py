@@ -4,12 +4,15 @@ Every change runs under the lock of the catalogue's revision, so of several serv
 same thing due one does it, and the others find it done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.actor import Actor
+from auth.audit import Audited, Event
 from auth.catalogue import EVERY_TENANT, Catalogue
 from auth.errors import InvalidChange, SigningKeyNotFound
 from auth.revoked_tokens import KEPT_PAST_EXPIRY
@@ -21,9 +24,14 @@ from auth.signing_keys import (
     generate_key_pair,
     sealing_context,
 )
+from auth.tenants import PLATFORM_TENANT_ID
 from auth.token_rows import read_signing_keys
 from auth.token_tables import revoked_tokens, signing_keys
 from auth.tokens import AccessClaims
+
+Result = TypeVar("Result")
+Keys = tuple[SigningKey, ...]
+_Change = Callable[[AsyncConnection, int, Keys], Awaitable[Result]]
 
 
 class SigningKeyStore(Catalogue):
@@ -33,7 +41,7 @@ class SigningKeyStore(Catalogue):
         """Return the keys in the order in which they sign, those that are gone for a day too."""
         return await self._read(read_signing_keys)
 
-    async def tend_signing_keys(self, *, max_age: timedelta) -> None:
+    async def tend_signing_keys(self, *, actor: Actor, max_age: timedelta) -> None:
         """Do what is due: the first key, the successor of an old one, the end of those before.
 
         Cost: one read where nothing is due.
@@ -42,8 +50,8 @@ class SigningKeyStore(Catalogue):
         def due(keys: Sequence[SigningKey]) -> Duties:
             return duties_at(self._now(), keys, max_age=max_age)
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
-            duties = due(await read_signing_keys(connection))
+        async def change(connection: AsyncConnection, revision: int, keys: Keys) -> None:
+            duties = due(keys)
             if duties.needs_first:
                 await self._add(connection, revision, signs_from=self._now())
             if duties.ageing is not None:
@@ -54,9 +62,9 @@ class SigningKeyStore(Catalogue):
             await connection.execute(forgotten)
 
         if due(await self.list_signing_keys()):
-            await self._write_untold(change)
+            await self._change_keys(change, actor=actor)
 
-    async def rotate_signing_key(self, *, at_once: bool = False) -> SigningKey:
+    async def rotate_signing_key(self, *, actor: Actor, at_once: bool = False) -> SigningKey:
         """Publish a successor, which signs once every copy of the key set can have it; return it.
 
         With `at_once` it signs from now on, and so does one that is published already. The tokens
@@ -66,9 +74,9 @@ class SigningKeyStore(Catalogue):
             InvalidChange: a successor is published already, and it is not to sign at once.
         """
 
-        async def change(connection: AsyncConnection, revision: int) -> str:
+        async def change(connection: AsyncConnection, revision: int, keys: Keys) -> str:
             now = self._now()
-            current, successor = signing_and_next(now, await read_signing_keys(connection))
+            current, successor = signing_and_next(now, keys)
             if successor is not None and not at_once:
                 raise InvalidChange(f"{successor.kid} is published already", "kid")
             if successor is not None:
@@ -82,9 +90,9 @@ class SigningKeyStore(Catalogue):
                 await _stamp(connection, current.kid, signs_until=now, revision=revision)
             return kid
 
-        return await self._find(await self._write_untold(change))
+        return await self._find(await self._change_keys(change, actor=actor))
 
-    async def revoke_signing_key(self, kid: str) -> SigningKey:
+    async def revoke_signing_key(self, kid: str, *, actor: Actor) -> SigningKey:
         """Stop a key and all its tokens at once, and let another sign; return it as it is then.
 
         Threat: whoever holds a stolen key makes tokens of every client of every tenant, so no
@@ -94,9 +102,8 @@ class SigningKeyStore(Catalogue):
             SigningKeyNotFound: there is none of this id.
         """
 
-        async def change(connection: AsyncConnection, revision: int) -> int:
+        async def change(connection: AsyncConnection, revision: int, keys: Keys) -> int:
             now = self._now()
-            keys = await read_signing_keys(connection)
             key = _pick(keys, kid)
             state = key.state(now)
             current, successor = signing_and_next(now, keys)
@@ -111,10 +118,10 @@ class SigningKeyStore(Catalogue):
                 await _stamp(connection, current.kid, signs_until=None, revision=revision)
             return revision
 
-        await self._announce(EVERY_TENANT, await self._write_untold(change))
+        await self._announce(EVERY_TENANT, await self._change_keys(change, actor=actor))
         return await self._find(kid)
 
-    async def revoke_token(self, claims: AccessClaims) -> None:
+    async def revoke_token(self, claims: AccessClaims, *, actor: Actor) -> None:
         """Stop a token before it expires, before this returns; once more changes nothing.
 
         What has expired long ago is forgotten on the way.
@@ -126,16 +133,30 @@ class SigningKeyStore(Catalogue):
             "expires_at": ends_at,
         }
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
             oldest = self._now() - KEPT_PAST_EXPIRY
             await connection.execute(
                 delete(revoked_tokens).where(revoked_tokens.c.expires_at < oldest)
             )
             of_token = select(revoked_tokens).where(revoked_tokens.c.token_id == claims.token_id)
-            if (await connection.execute(of_token)).first() is None:
-                await connection.execute(insert(revoked_tokens).values(**row, revision=revision))
+            if (await connection.execute(of_token)).first() is not None:
+                return Audited(None)
+            await connection.execute(insert(revoked_tokens).values(**row, revision=revision))
+            told = {"client_id": claims.client_id, "expires_at": ends_at.isoformat()}
+            event = Event("token.revoke", claims.tenant_id, claims.token_id, None, told)
+            return Audited(None, event)
 
-        await self._write_untold(change, tenant_id=claims.tenant_id)
+        await self._write(change, actor=actor, tenant_id=claims.tenant_id)
+
+    async def _change_keys(self, change: _Change[Result], *, actor: Actor) -> Result:
+        """Apply a change to the keys, and tell the audit log of each that is not as it was."""
+
+        async def told(connection: AsyncConnection, revision: int) -> Audited[Result]:
+            before = await read_signing_keys(connection)
+            result = await change(connection, revision, before)
+            return Audited(result, *_events(before, await read_signing_keys(connection)))
+
+        return await self._write(told, actor=actor)
 
     async def _find(self, kid: str) -> SigningKey:
         return _pick(await self.list_signing_keys(), kid)
@@ -170,6 +191,39 @@ class SigningKeyStore(Catalogue):
 
 async def _stamp(connection: AsyncConnection, kid: str, **values: object) -> None:
     await connection.execute(update(signing_keys).where(signing_keys.c.kid == kid).values(**values))
+
+
+def _events(before: Keys, after: Keys) -> Iterator[Event]:
+    """Tell what became of each key; those that are forgotten come last."""
+    old = {key.kid: key for key in before}
+    new = {key.kid: key for key in after}
+    for kid in [*new, *(old.keys() - new.keys())]:
+        was, is_now = old.get(kid), new.get(kid)
+        if was != is_now:
+            told = [None if key is None else _described(key) for key in (was, is_now)]
+            yield Event(_action(was, is_now), PLATFORM_TENANT_ID, kid, *told)
+
+
+def _action(was: SigningKey | None, is_now: SigningKey | None) -> str:
+    if was is None:
+        return "signing_key.create"
+    if is_now is None:
+        return "signing_key.forget"
+    is_revoked = was.revoked_at is None and is_now.revoked_at is not None
+    return "signing_key.revoke" if is_revoked else "signing_key.change"
+
+
+def _described(key: SigningKey) -> dict[str, object]:
+    """Say what there is to say of a key; its private part is only said to be there."""
+    times = {
+        name: None if at is None else at.isoformat()
+        for name, at in (
+            ("signs_from", key.signs_from),
+            ("signs_until", key.signs_until),
+            ("revoked_at", key.revoked_at),
+        )
+    }
+    return times | {"has_private_part": key.sealed_private is not None}
 
 
 def _pick(keys: Sequence[SigningKey], kid: str) -> SigningKey:

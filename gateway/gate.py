@@ -11,6 +11,7 @@ from auth.tokens import TokenIssuer, TokenRules, TokenVerifier
 from gateway.oauth_metadata import endpoints
 from gateway.records import Records
 from gateway.settings import Settings
+from gateway.signing_key_care import CARETAKER
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Gate:
 
 async def open_gate(settings: Settings, records: Records) -> Gate:
     """Build the gate over the records, with a key that signs tokens; nothing is read yet."""
-    await records.store.tend_signing_keys(max_age=settings.signing_key_age)
+    await records.store.tend_signing_keys(actor=CARETAKER, max_age=settings.signing_key_age)
     keyset = Keyset(records.gate_engine, generation=records.generation)
     rules = TokenRules(
         issuer=settings.resolved_issuer,

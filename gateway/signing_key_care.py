@@ -11,9 +11,12 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from auth.actor import system
 from auth.store import Store
 
 INTERVAL_SECONDS = 60.0
+CARETAKER = system("signing keys")
+"""Who makes the keys that nobody asked for, in the audit log."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,6 @@ async def _keep(store: Store, max_age: timedelta, interval_seconds: float) -> No
     while True:
         await asyncio.sleep(interval_seconds)
         try:
-            await store.tend_signing_keys(max_age=max_age)
+            await store.tend_signing_keys(actor=CARETAKER, max_age=max_age)
         except (SQLAlchemyError, OSError) as error:
             logger.warning("the signing keys cannot be tended: %s", type(error).__name__)

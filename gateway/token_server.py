@@ -9,6 +9,7 @@ from collections.abc import Mapping, MutableMapping
 from functools import partial
 from typing import Any
 
+from auth.actor import acting_principal
 from auth.errors import CredentialError, CredentialInvalid, NetworkNotAllowed, TenantSuspended
 from auth.principal import Principal
 from auth.store import Store
@@ -110,7 +111,7 @@ class TokenServer:
         logger.info("token %s is for client %s", issued.claims.token_id, client.credential_id)
         return issued
 
-    async def revoke(self, client: Principal, form: Form) -> None:
+    async def revoke(self, client: Principal, form: Form, *, request_id: str) -> None:
         """Revoke a token of the client, before this returns; any other is left as it is.
 
         Threat: an answer that told another client's token from one that never was would tell whose
@@ -121,7 +122,8 @@ class TokenServer:
         """
         claims = self._claims_of(form.require("token"))
         if claims is not None and claims.client_id == client.credential_id:
-            await self._store.revoke_token(claims)
+            actor = acting_principal(client, request_id=request_id)
+            await self._store.revoke_token(claims, actor=actor)
 
     def introspect(self, client: Principal, form: Form) -> dict[str, object]:
         """Tell what a token is good for now: a tenant's client of its tenant's tokens alone.

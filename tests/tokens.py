@@ -23,6 +23,7 @@ from auth.tokens import IssuedToken, TokenIssuer, TokenRules, TokenVerifier
 from gateway.gate import open_gate
 from gateway.records import open_records
 from gateway.settings import Settings
+from tests.actors import TESTER
 from tests.forgeries.forge import Forge, unb64
 
 PrivateKey = ec.EllipticCurvePrivateKey
@@ -59,7 +60,9 @@ class Office:
 
     async def client(self, tenant_id: str, *scopes: str) -> str:
         """Make an OAuth2 client and return its id."""
-        issued = await self.store.create_client(tenant_id, name="client", scopes=scopes)
+        issued = await self.store.create_client(
+            tenant_id, actor=TESTER, name="client", scopes=scopes
+        )
         return issued.client.client_id
 
     async def token(self, tenant_id: str, client_id: str, *scopes: str) -> IssuedToken:
@@ -81,16 +84,16 @@ async def set_up_forge(office: Office, now: datetime) -> Forge:
     """Make a valid token, its key, and everybody and every key that a forger could name."""
     store = office.store
     tenants = [
-        await store.create_tenant(name=name, plan_id=None, models=["*"])
+        await store.create_tenant(actor=TESTER, name=name, plan_id=None, models=["*"])
         for name in ("customer", "stranger")
     ]
     own, stranger = (tenant.tenant_id for tenant in tenants)
     client_id, revoked = [await office.client(own, PREDICT, MODELS_READ) for _ in range(2)]
-    await store.revoke_client(own, revoked)
-    key = await store.create_key(own, name="key", scopes=[PREDICT])
+    await store.revoke_client(own, revoked, actor=TESTER)
+    key = await store.create_key(own, actor=TESTER, name="key", scopes=[PREDICT])
     states = await _other_keys(office, now)
     withdrawn = await office.token(own, client_id, PREDICT)
-    await store.revoke_token(withdrawn.claims)
+    await store.revoke_token(withdrawn.claims, actor=TESTER)
     issued = await office.token(own, client_id, PREDICT, MODELS_READ)
     return Forge(
         private=await office.private_key(issued.claims.kid),
@@ -129,7 +132,7 @@ async def _other_keys(office: Office, now: datetime) -> dict[str, tuple[str, Pri
         await connection.execute(insert(signing_keys).values(**row))
     [first] = [key.kid for key in await store.list_signing_keys() if key.sealed_private]
     states["revoked"] = (first, await office.private_key(first))
-    await store.revoke_signing_key(first)
-    published = (await store.rotate_signing_key()).kid
+    await store.revoke_signing_key(first, actor=TESTER)
+    published = (await store.rotate_signing_key(actor=TESTER)).kid
     states["published"] = (published, await office.private_key(published))
     return states

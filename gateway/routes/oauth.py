@@ -30,6 +30,7 @@ class Asked(NamedTuple):
 
     client: Principal
     form: Form
+    request_id: str
 
 
 async def asked(request: Request, opened: Opened) -> Asked:
@@ -42,7 +43,7 @@ async def asked(request: Request, opened: Opened) -> Asked:
     client = await opened.token_server.authenticate(request.scope, form)
     exchange: Exchange = request.state.exchange
     exchange.principal = client
-    return Asked(client, form)
+    return Asked(client, form, exchange.request_id)
 
 
 ByClient = Annotated[Asked, Depends(asked)]
@@ -77,7 +78,7 @@ async def revoke_token(*, asked: ByClient, opened: Opened) -> Response:
 
     A token that is not the client's, or no token at all, gets the same answer and is left alone.
     """
-    await opened.token_server.revoke(asked.client, asked.form)
+    await opened.token_server.revoke(asked.client, asked.form, request_id=asked.request_id)
     return Response(status_code=HTTPStatus.OK, headers=_NEVER_KEPT)
 
 

@@ -163,7 +163,7 @@ async def _expired_token(world: World) -> str:
 
 async def _revoked_token(world: World) -> str:
     issued = await world.token(PLATFORM_TENANT_ID, *ALL_SCOPES)
-    await world.store.revoke_token(issued.claims)
+    await world.store.revoke_token(issued.claims, actor=TESTER)
     return issued.text
 
 

@@ -75,7 +75,7 @@ def test_what_the_forgeries_are_made_of_is_good(server: Server, forge: Forge, li
 @pytest.mark.parametrize("line", [PREDICT, CONTROL], ids=["prediction", "control plane"])
 @pytest.mark.parametrize("name", FORGERIES)
 def test_forgery_is_refused_like_garbage(
-    server: Server, forge: Forge, line: str, name: str
+    *, server: Server, forge: Forge, line: str, name: str
 ) -> None:
     """A forged token is told what garbage is told, and nothing more."""
     token = FORGERIES[name](forge)

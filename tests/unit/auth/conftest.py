@@ -141,7 +141,7 @@ async def office(
     clock: FakeClock,
 ) -> Office:
     """Return what makes clients and tokens; a key that signs is there."""
-    await store.tend_signing_keys(max_age=timedelta(days=30))
+    await store.tend_signing_keys(actor=TESTER, max_age=timedelta(days=30))
     verifier = TokenVerifier(keyset.ring, rules=RULES, now=clock.seconds)
     return Office(store, keyset, issuer, verifier, SEALER, engine)
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, text, update
@@ -15,6 +16,7 @@ from auth.audit_log import audit_events, read_entries
 from auth.errors import InvalidChange
 from auth.store import Store
 from auth.tenants import Tenant
+from auth.tokens import AccessClaims
 from tests.actors import TESTER
 
 ADMIN = Actor("api_key", "0123456789abcdef", "platform", "f" * 32)
@@ -29,10 +31,6 @@ UNTOLD = {
     "prolong_sessions",
     "remove_totp",
     "revoke_session",
-    "revoke_signing_key",
-    "revoke_token",
-    "rotate_signing_key",
-    "tend_signing_keys",
     "update_admin",
 }
 """What does not tell the log yet: `Catalogue._write_untold`."""
@@ -91,6 +89,25 @@ async def _rotate_client(store: Store, tenant_id: str) -> None:
     await store.rotate_client(tenant_id, client_id, actor=ADMIN, overlap_seconds=0)
 
 
+async def _tend_signing_keys(store: Store, _tenant_id: str) -> None:
+    await store.tend_signing_keys(actor=ADMIN, max_age=timedelta(days=30))
+
+
+async def _rotate_signing_key(store: Store, _tenant_id: str) -> None:
+    await store.rotate_signing_key(actor=ADMIN, at_once=True)
+
+
+async def _revoke_signing_key(store: Store, _tenant_id: str) -> None:
+    key = await store.rotate_signing_key(actor=ADMIN)
+    await store.revoke_signing_key(key.kid, actor=ADMIN)
+
+
+async def _revoke_token(store: Store, tenant_id: str) -> None:
+    scopes = frozenset({"predict"})
+    claims = AccessClaims("cli_0", "cli_0", tenant_id, scopes, "jti", 0, 300, "kid")
+    await store.revoke_token(claims, actor=ADMIN)
+
+
 WRITES: dict[str, tuple[str, Write]] = {
     "create_plan": ("plan.create", _create_plan),
     "create_tenant": ("tenant.create", _create_tenant),
@@ -102,6 +119,10 @@ WRITES: dict[str, tuple[str, Write]] = {
     "create_client": ("client.create", _new_client),
     "revoke_client": ("client.revoke", _revoke_client),
     "rotate_client": ("client.rotate", _rotate_client),
+    "tend_signing_keys": ("signing_key.create", _tend_signing_keys),
+    "rotate_signing_key": ("signing_key.create", _rotate_signing_key),
+    "revoke_signing_key": ("signing_key.revoke", _revoke_signing_key),
+    "revoke_token": ("token.revoke", _revoke_token),
 }
 """Every write of the store: the action that it leaves, and how to do it for a tenant."""
 

@@ -11,6 +11,7 @@ from auth.store import Store
 from auth.tenants import Tenant
 from auth.token_gate import TokenGate
 from auth.tokens import IssuedToken
+from tests.actors import TESTER
 from tests.tokens import Office, token_gate
 from tests.unit.auth.conftest import FakeClock, Server
 
@@ -28,7 +29,7 @@ async def issued(office: Office, tenant: Tenant, client_id: str) -> IssuedToken:
 
 
 async def test_principal_is_the_client(
-    server: Server, issued: IssuedToken, tenant: Tenant, client_id: str
+    *, server: Server, issued: IssuedToken, tenant: Tenant, client_id: str
 ) -> None:
     """Usage and limits are the client's, whatever token it shows."""
     principal = await server.principal(issued.text)
@@ -38,7 +39,7 @@ async def test_principal_is_the_client(
 
 
 async def test_scopes_are_those_of_the_token_that_the_client_has(
-    server: Server, office: Office, tenant: Tenant, client_id: str
+    *, server: Server, office: Office, tenant: Tenant, client_id: str
 ) -> None:
     """A token narrows, and never widens, what its client may."""
     narrow = await office.token(tenant.tenant_id, client_id, PREDICT)
@@ -59,7 +60,7 @@ async def test_tokens_of_the_same_scopes_have_one_principal(
 
 
 async def test_use_of_a_token_is_noted_with_its_client(
-    server: Server, issued: IssuedToken, client_id: str, clock: FakeClock
+    *, server: Server, issued: IssuedToken, client_id: str, clock: FakeClock
 ) -> None:
     """The client's `last_used_at` follows from it."""
     await server.principal(issued.text)
@@ -67,23 +68,23 @@ async def test_use_of_a_token_is_noted_with_its_client(
 
 
 async def test_change_of_the_tenant_shows_in_the_next_request(
-    server: Server, store: Store, issued: IssuedToken, tenant: Tenant
+    *, server: Server, store: Store, issued: IssuedToken, tenant: Tenant
 ) -> None:
     """A token that was seen before carries nothing old with it."""
     before = await server.principal(issued.text)
-    await store.update_tenant(tenant.tenant_id, models=["housing"])
+    await store.update_tenant(tenant.tenant_id, actor=TESTER, models=["housing"])
     after = await server.principal(issued.text)
     assert (before.models, after.models) == (None, frozenset({"housing"}))
 
 
 async def test_revoked_token_is_refused_and_others_go_on(
-    server: Server, cli_store: Store, office: Office, issued: IssuedToken
+    *, server: Server, cli_store: Store, office: Office, issued: IssuedToken
 ) -> None:
     """Another process revokes it, and the next request knows; the same client's others stay."""
     claims = issued.claims
     other = await office.token(claims.tenant_id, claims.client_id, PREDICT)
     assert await server.accepts(issued.text)
-    await cli_store.revoke_token(claims)
+    await cli_store.revoke_token(claims, actor=TESTER)
     assert not await server.accepts(issued.text)
     assert await server.accepts(other.text)
 
@@ -93,7 +94,7 @@ async def test_client_that_is_revoked_stops_its_tokens(
 ) -> None:
     """Nobody has to wait until they expire."""
     assert await server.accepts(issued.text)
-    await cli_store.revoke_client(issued.claims.tenant_id, issued.claims.client_id)
+    await cli_store.revoke_client(issued.claims.tenant_id, issued.claims.client_id, actor=TESTER)
     assert not await server.accepts(issued.text)
 
 
@@ -102,10 +103,10 @@ async def test_suspended_tenant_is_told_so_and_comes_back(
 ) -> None:
     """As with a key."""
     assert await server.accepts(issued.text)
-    await store.update_tenant(issued.claims.tenant_id, status="suspended")
+    await store.update_tenant(issued.claims.tenant_id, actor=TESTER, status="suspended")
     with pytest.raises(TenantSuspended):
         await server.principal(issued.text)
-    await store.update_tenant(issued.claims.tenant_id, status="active")
+    await store.update_tenant(issued.claims.tenant_id, actor=TESTER, status="active")
     assert await server.accepts(issued.text)
 
 
@@ -114,28 +115,28 @@ async def test_revoked_signing_key_stops_all_of_its_tokens(
 ) -> None:
     """Also those that were seen before."""
     assert await server.accepts(issued.text)
-    await cli_store.revoke_signing_key(issued.claims.kid)
+    await cli_store.revoke_signing_key(issued.claims.kid, actor=TESTER)
     assert not await server.accepts(issued.text)
 
 
 async def test_rotated_signing_key_stops_none(
-    server: Server, cli_store: Store, issued: IssuedToken, clock: FakeClock
+    *, server: Server, cli_store: Store, issued: IssuedToken, clock: FakeClock
 ) -> None:
     """Seen before or not, a token lives as long as it says."""
     assert await server.accepts(issued.text)
     clock.advance(5)
-    await cli_store.rotate_signing_key(at_once=True)
+    await cli_store.rotate_signing_key(actor=TESTER, at_once=True)
     assert await server.accepts(issued.text)
     clock.advance(issued.claims.expires_at - issued.claims.issued_at)
     assert not await server.accepts(issued.text)
 
 
 async def test_client_that_is_not_known_may_be_of_another_machine(
-    office: Office, keyset: Keyset, tenant: Tenant, clock: FakeClock
+    *, office: Office, keyset: Keyset, tenant: Tenant, clock: FakeClock
 ) -> None:
     """It is worth a look into SQL; one that is of another kind is not."""
     gate = token_gate(keyset, clock.seconds)
-    key = await office.store.create_key(tenant.tenant_id, name="k", scopes=[PREDICT])
+    key = await office.store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=[PREDICT])
     for credential_id, is_unknown in (("cli_unknown", True), (key.key.key_id, False)):
         token = await office.token(tenant.tenant_id, credential_id, PREDICT)
         with pytest.raises(CredentialInvalid) as refusal:

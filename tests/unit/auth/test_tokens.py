@@ -13,6 +13,7 @@ from auth.keyset import Keyset
 from auth.scopes import MODELS_READ, PREDICT
 from auth.signing_keys import KeyRing
 from auth.tokens import IssuedToken, TokenIssuer, TokenRules, TokenVerifier
+from tests.actors import TESTER
 from tests.tokens import RULES, Office
 from tests.unit.auth.conftest import FakeClock
 
@@ -114,7 +115,7 @@ async def test_clocks_may_be_a_little_apart(
     ids=["issuer", "audience", "lifetime"],
 )
 async def test_token_for_another_server_is_refused(
-    issued: IssuedToken, keyset: Keyset, clock: FakeClock, rules: TokenRules
+    *, issued: IssuedToken, keyset: Keyset, clock: FakeClock, rules: TokenRules
 ) -> None:
     """The same key under another name, or for another purpose, is not enough."""
     other = TokenVerifier(keyset.ring, rules=rules, now=clock.seconds)
@@ -143,7 +144,7 @@ async def test_tokens_of_a_retired_key_go_on_until_they_expire(
 ) -> None:
     """A rotation refuses nobody."""
     clock.advance(5)
-    await office.store.rotate_signing_key(at_once=True)
+    await office.store.rotate_signing_key(actor=TESTER, at_once=True)
     fresh = await office.token(TENANT, CLIENT, *SCOPES)
     assert fresh.claims.kid != issued.claims.kid
     clock.advance(RULES.lifetime_seconds - 6)

@@ -85,7 +85,7 @@ class World:
             tenant_id, actor=TESTER, name="c", scopes=scopes, bindings=bindings
         )
         await self.services.keyset.confirm()
-        issuer = self._past_issuer() if expires else self.services.token_issuer
+        issuer = self._past_issuer() if expires else self.services.token_server._gate.issuer
         return issuer.issue(client_id=made.client.client_id, tenant_id=tenant_id, scopes=scopes)
 
     async def session(self, *, store: Store | None = None) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 from auth.admins import USERNAME_CHARACTERS
-from auth.tables import ID, UtcDateTime, metadata
+from auth.tables import ID, UtcDateTime, metadata, pepper_version
 
 _HASH_CHARACTERS: Final = 255
 
@@ -45,6 +45,7 @@ sessions: Final = Table(
     Column("session_id", ID, primary_key=True),
     Column("admin_id", ForeignKey("admins.admin_id"), nullable=False, index=True),
     Column("digest", LargeBinary(32), nullable=False),
+    pepper_version(),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("idle_ends_at", UtcDateTime, nullable=False),

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from auth.api_keys import digest, parse
+from auth.api_keys import parse
 from auth.clients import CLIENT_ID_PREFIX
 from auth.credentials import SESSION_PREFIX
+from auth.digests import Digester, Renewal
 from auth.entries import StoredSecret, check_usable
 from auth.errors import CredentialInvalid
 from auth.keyset import Keyset
 from auth.principal import Principal
+from auth.secret_files import VersionedSecret
 from auth.token_gate import PREFIX, TokenGate
 
 _DIGEST_BYTES: Final = 32
@@ -35,15 +37,22 @@ class Authenticator:
     """
 
     def __init__(
-        self, keyset: Keyset, *, pepper: bytes, tokens: TokenGate, now: Callable[[], float]
+        self,
+        keyset: Keyset,
+        *,
+        pepper: VersionedSecret,
+        tokens: TokenGate,
+        now: Callable[[], float],
     ) -> None:
         """Answer from `keyset`; `pepper` is the one that its digests were made with."""
         self._keyset = keyset
         self._tokens = tokens
-        self._pepper = pepper
+        self._digester = Digester(pepper)
         self._now = now
         self._last_used: dict[str, float] = {}
-        self._decoys = (StoredSecret(secrets.token_bytes(_DIGEST_BYTES), math.inf),)
+        self._outdated: dict[str, Renewal] = {}
+        decoy = secrets.token_bytes(_DIGEST_BYTES)
+        self._decoys = (StoredSecret(decoy, math.inf, self._digester.current),)
 
     def authenticate(self, credential: str) -> Principal:
         """Return the principal of a key or a token; the same object until something changes.
@@ -84,23 +93,35 @@ class Authenticator:
         taken, self._last_used = self._last_used, {}
         return {key_id: datetime.fromtimestamp(at, UTC) for key_id, at in taken.items()}
 
+    def take_renewals(self) -> list[Renewal]:
+        """Return the digests of used secrets that are under an earlier pepper, each once."""
+        taken, self._outdated = self._outdated, {}
+        return list(taken.values())
+
     def _prove(self, credential_id: str, text: str) -> Principal:
         entry = self._keyset.find(credential_id)
         now = self._now()
-        ends_at = self._match(digest(self._pepper, text), entry.secrets if entry else self._decoys)
-        if entry is None or ends_at is None:
+        secret = self._match(text, entry.secrets if entry else self._decoys)
+        if entry is None or secret is None:
             reason = "unknown key id" if entry is None else "wrong secret"
             raise CredentialInvalid(reason, is_unknown=True)
-        if now >= ends_at:
+        if now >= secret.expires_at_seconds:
             raise CredentialInvalid("rotated")
         check_usable(entry, now=now)
+        if secret.pepper_version != self._digester.current:
+            self._outdated[credential_id] = Renewal(
+                credential_id, secret.digest, self._digester.digest(text)
+            )
         self._last_used[credential_id] = now
         return entry.principal
 
-    @staticmethod
-    def _match(offered: bytes, stored: tuple[StoredSecret, ...]) -> float | None:
-        """Return the end of the secret that was offered; every comparison takes constant time."""
+    def _match(self, text: str, stored: tuple[StoredSecret, ...]) -> StoredSecret | None:
+        """Return the secret that was offered; every comparison takes constant time."""
+        version, offered = 0, b""
         for secret in stored:
+            if secret.pepper_version != version:
+                version = secret.pepper_version
+                offered = self._digester.under(version, text)
             if hmac.compare_digest(secret.digest, offered):
-                return secret.expires_at_seconds
+                return secret
         return None

@@ -12,8 +12,11 @@ from auth.actor import Actor, system
 from auth.audit import Audited
 from auth.audit_log import append_events
 from auth.changes import READ_ONLY
+from auth.digests import Digest, Digester
 from auth.generation import Generation
 from auth.sealing import Sealer
+from auth.secret_files import VersionedSecret
+from auth.secret_marks import keep_mark
 from auth.tables import catalog_revision
 
 Result = TypeVar("Result")
@@ -47,7 +50,7 @@ class Catalogue:
         self,
         engine: AsyncEngine,
         *,
-        pepper: bytes,
+        pepper: VersionedSecret,
         sealer: Sealer,
         generation: Generation,
         now: Callable[[], datetime],
@@ -57,6 +60,7 @@ class Catalogue:
         self._engine = engine
         self._reading = engine.execution_options(**READ_ONLY)
         self._pepper = pepper
+        self._digester = Digester(pepper)
         self._sealer = sealer
         self._generation = generation
         self._clock = now
@@ -85,6 +89,15 @@ class Catalogue:
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
         return await asyncio.shield(write)
+
+    async def _digest(self, connection: AsyncConnection, text: str) -> Digest:
+        """Return what is stored of a secret, in the transaction that stores it.
+
+        Raises:
+            PepperMismatch: the secrets that are there were made with another pepper.
+        """
+        await keep_mark(connection, "pepper", self._pepper)
+        return self._digester.digest(text)
 
     async def _write_untold(
         self,

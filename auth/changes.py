@@ -72,7 +72,12 @@ async def read_key_records(
     secret = api_key_secrets.c
     joined = api_keys.outerjoin(api_key_secrets)
     query = (
-        select(*API_KEY_COLUMNS, secret.digest, secret.expires_at.label("ends_at"))
+        select(
+            *API_KEY_COLUMNS,
+            secret.digest,
+            secret.pepper_version,
+            secret.expires_at.label("ends_at"),
+        )
         .select_from(joined)
         .where(api_keys.c.revision > since)
     )
@@ -83,7 +88,9 @@ async def read_key_records(
             keys[row.key_id] = api_key_from(row)
             secrets[row.key_id] = []
         if row.digest is not None:
-            secrets[row.key_id].append(StoredSecret(row.digest, epoch_seconds(row.ends_at)))
+            secrets[row.key_id].append(
+                StoredSecret(row.digest, epoch_seconds(row.ends_at), row.pepper_version)
+            )
     return tuple(
         CredentialRecord(credential_of_key(key), tuple(secrets[key_id]))
         for key_id, key in keys.items()

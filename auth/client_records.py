@@ -46,7 +46,7 @@ async def read_client_records(
     """
     secret = oauth_client_secrets.c
     query = (
-        select(*_COLUMNS, secret.digest, secret.expires_at.label("ends_at"))
+        select(*_COLUMNS, secret.digest, secret.pepper_version, secret.expires_at.label("ends_at"))
         .select_from(oauth_clients.outerjoin(oauth_client_secrets))
         .where(oauth_clients.c.revision > since)
     )
@@ -57,7 +57,9 @@ async def read_client_records(
             clients[row.client_id] = client_from(row)
             secrets[row.client_id] = []
         if row.digest is not None:
-            secrets[row.client_id].append(StoredSecret(row.digest, epoch_seconds(row.ends_at)))
+            secrets[row.client_id].append(
+                StoredSecret(row.digest, epoch_seconds(row.ends_at), row.pepper_version)
+            )
     return tuple(
         CredentialRecord(credential_of_client(client), tuple(secrets[client_id]))
         for client_id, client in clients.items()

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.actor import Actor
-from auth.api_keys import ParsedKey, digest
+from auth.api_keys import ParsedKey
 from auth.audit import Audited, Event, facts_of
 from auth.bindings import UNBOUND, Bindings
 from auth.catalogue import Catalogue
@@ -18,7 +18,6 @@ from auth.client_records import client_from, read_client_keys
 from auth.client_tables import oauth_client_keys, oauth_client_secrets, oauth_clients
 from auth.clients import CLIENT_ID_PREFIX, Client, IssuedClient, client_id_of, mint_secret
 from auth.errors import ClientNotFound, InvalidChange
-from auth.pepper_mark import keep_mark
 from auth.rules import (
     check_expiry,
     check_name,
@@ -220,8 +219,8 @@ class ClientStore(Catalogue):
         Raises:
             PepperMismatch: the secrets that are there were made with another pepper.
         """
-        await keep_mark(connection, self._pepper)
-        row = {"client_id": client_id_of(minted), "digest": digest(self._pepper, minted.text)}
+        stored = await self._digest(connection, minted.text)
+        row = {"client_id": client_id_of(minted), **stored._asdict()}
         await connection.execute(insert(oauth_client_secrets).values(**row))
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import (
     Table,
 )
 
-from auth.tables import ID, UtcDateTime, metadata
+from auth.tables import ID, UtcDateTime, metadata, pepper_version
 
 oauth_clients: Final = Table(
     "oauth_clients",
@@ -42,6 +42,7 @@ oauth_client_secrets: Final = Table(
     Column("client_id", ForeignKey("oauth_clients.client_id"), primary_key=True),
     Column("digest", LargeBinary(32), primary_key=True),
     Column("expires_at", UtcDateTime),
+    pepper_version(),
 )
 """What is stored of a client secret: its digest. During a rotation a client has more than one."""
 

@@ -15,10 +15,11 @@ T = TypeVar("T", int, float)
 
 
 class StoredSecret(NamedTuple):
-    """Pair a digest with the epoch second at which it stops counting (inf: never)."""
+    """Hold a digest, the epoch second at which it stops counting (inf: never), and its pepper."""
 
     digest: bytes
     expires_at_seconds: float
+    pepper_version: int
 
     def __repr__(self) -> str:
         """Leave the digest out."""

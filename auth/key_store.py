@@ -5,16 +5,14 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.actor import Actor
-from auth.api_keys import ParsedKey, digest, mint
+from auth.api_keys import ParsedKey, mint
 from auth.audit import Audited, Event, facts_of
 from auth.bindings import UNBOUND, Bindings
 from auth.catalogue import Catalogue
-from auth.changes import READ_ONLY
 from auth.errors import InvalidChange, KeyNotFound
-from auth.pepper_mark import keep_mark
 from auth.rows import API_KEY_COLUMNS, api_key_from
 from auth.rules import (
     check_expiry,
@@ -193,8 +191,8 @@ class KeyStore(Catalogue):
         Raises:
             PepperMismatch: the keys that are there were made with another pepper.
         """
-        await keep_mark(connection, self._pepper)
-        row = {"key_id": minted.key_id, "digest": digest(self._pepper, minted.text)}
+        stored = await self._digest(connection, minted.text)
+        row = {"key_id": minted.key_id, **stored._asdict()}
         await connection.execute(insert(api_key_secrets).values(**row))
 
 
@@ -233,13 +231,6 @@ async def _key_in(connection: AsyncConnection, tenant_id: str, key_id: str) -> A
     if row is None:
         raise KeyNotFound("there is no such key")
     return api_key_from(row)
-
-
-async def has_keys(engine: AsyncEngine) -> bool:
-    """Say whether any key was ever issued; then the pepper that it needs must not be made anew."""
-    async with engine.execution_options(**READ_ONLY).connect() as connection:
-        found = await connection.execute(select(api_keys.c.key_id).limit(1))
-        return found.first() is not None
 
 
 def _check_alive(key: ApiKey, *, now: datetime) -> None:

@@ -23,7 +23,7 @@ _LABEL: Final = b"tollgate sealing 1: "
 
 
 class Sealer:
-    """Seal with the newest version of the sealing key, open with the one that was used.
+    """Seal with the sealing key in use, open with the version that was used.
 
     `context` names what is sealed and whose it is ("signing-key:KID").
 
@@ -42,7 +42,7 @@ class Sealer:
     def seal(self, plaintext: bytes, context: str) -> bytes:
         """Return the plaintext sealed for a context; twice the same gives two results."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        version = self._secret.newest
+        version = self._secret.current
         ciphertext = self._cipher(version, context).encrypt(nonce, plaintext, None)
         return bytes([version]) + nonce + ciphertext
 

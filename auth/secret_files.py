@@ -1,6 +1,6 @@
 """Find a secret of the server, make one at the first start, and refuse one that can be guessed.
 
-A secret is one text, or one line for each version that still counts, the newest first:
+A secret is one text, or one line for each version that still counts, first the one in use:
 
     2:Jr0vT...
     1:u8WbQ...
@@ -39,12 +39,12 @@ _PLACEHOLDERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class VersionedSecret:
-    """Hold a secret by version, the newest first; there is at least one."""
+    """Hold a secret by version, first the one in use; there is at least one."""
 
     versions: dict[int, bytes]
 
     @property
-    def newest(self) -> int:
+    def current(self) -> int:
         """The version that everything new is made with."""
         return next(iter(self.versions))
 
@@ -62,7 +62,7 @@ def load_secret(value: SecretStr | None, path: Path, *, may_create: bool) -> Ver
     Threat: with a guessable secret, whoever copies the database can test guesses offline.
 
     Raises:
-        SecretMalformed: its lines are not one for each version, the newest first.
+        SecretMalformed: its lines are not one for each version.
         SecretMissing: there is none and none may be made.
         WeakSecret: it can be guessed.
     """
@@ -80,7 +80,7 @@ def read_versions(text: bytes) -> VersionedSecret:
     """Take the text of a secret apart; without numbers it is version 1 alone.
 
     Raises:
-        SecretMalformed: a line has no number, or the numbers do not fall.
+        SecretMalformed: a line has no number, or two are the same.
         WeakSecret: one of the versions can be guessed.
     """
     text = text.strip()
@@ -91,12 +91,25 @@ def read_versions(text: bytes) -> VersionedSecret:
     numbers = [int(match[1]) for match in matches]
     if len(matches) != len(lines) or max(numbers) > MOST_VERSION:
         raise SecretMalformed(f"each line is a version up to {MOST_VERSION}, a colon and a secret")
-    if any(later >= earlier for earlier, later in pairwise(numbers)):
-        raise SecretMalformed("the newest version comes first, and each is there once")
+    if len(set(numbers)) != len(numbers):
+        raise SecretMalformed("two lines have one number")
     versions = {int(match[1]): _strong(match[2].strip()) for match in matches}
     if len(set(versions.values())) != len(versions):
         raise SecretMalformed("two versions are the same secret")
     return VersionedSecret(versions)
+
+
+def write_versions(path: Path, secret: VersionedSecret) -> None:
+    """Replace the file of a secret, whole and durable or not at all."""
+    lines = [b"%d:%s\n" % (version, value) for version, value in secret.versions.items()]
+    draft = _draft(path, b"".join(lines))
+    draft.replace(path)
+    _sync_folder(path.parent)
+
+
+def generate() -> bytes:
+    """Return a new secret, as printable text."""
+    return secrets.token_urlsafe(_GENERATED_BYTES).encode()
 
 
 def _strong(secret: bytes) -> bytes:
@@ -127,17 +140,23 @@ def _create(path: Path) -> None:
 
     Threat: written in place, a second process could read half of it and work with that.
     """
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    draft = _draft(path, generate())
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_urlsafe(_GENERATED_BYTES).encode())
-            file.flush()
-            os.fsync(file.fileno())
         _link_new(draft, path)
     finally:
         draft.unlink()
     _sync_folder(path.parent)
+
+
+def _draft(path: Path, content: bytes) -> Path:
+    """Write a file beside `path`, private and durable."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
 
 
 def _link_new(draft: Path, path: Path) -> None:

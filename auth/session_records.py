@@ -30,7 +30,7 @@ async def read_session_records(
                 expires_at=session_from(row).ends_at,
                 revoked_at=row.revoked_at or row.disabled_at,
             ),
-            (StoredSecret(row.digest, session_from(row).ends_at.timestamp()),),
+            (StoredSecret(row.digest, session_from(row).ends_at.timestamp(), row.pepper_version),),
         )
         for row in await connection.execute(query)
     )

@@ -11,11 +11,10 @@ from auth.admin_rows import session_from
 from auth.admin_store import admin_row_in
 from auth.admin_tables import admins, sessions
 from auth.admins import IssuedSession, Proof, Session, SessionTimes
-from auth.api_keys import digest, mint
+from auth.api_keys import mint
 from auth.catalogue import Catalogue
 from auth.credentials import SESSION_PREFIX
 from auth.errors import CredentialInvalid, SessionNotFound
-from auth.pepper_mark import keep_mark
 from auth.rules import check_page, is_id
 from auth.tenants import PLATFORM_TENANT_ID
 
@@ -55,7 +54,6 @@ class SessionStore(Catalogue):
 
         async def change(connection: AsyncConnection, revision: int) -> IssuedSession:
             await _check_again(connection, proof, totp_step=totp_step)
-            await keep_mark(connection, self._pepper)
             await _forget_old(connection, session.admin_id, before=now - _KEPT)
             noted = update(admins).where(admins.c.admin_id == session.admin_id)
             await connection.execute(
@@ -65,8 +63,10 @@ class SessionStore(Catalogue):
                     password_hash=rehashed or proof.password_hash,
                 )
             )
-            stored = {"digest": digest(self._pepper, minted.text), "revision": revision}
-            await connection.execute(insert(sessions).values(**_columns(session), **stored))
+            stored = (await self._digest(connection, minted.text))._asdict()
+            await connection.execute(
+                insert(sessions).values(**_columns(session), **stored, revision=revision)
+            )
             return IssuedSession(session, minted.text)
 
         return await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)

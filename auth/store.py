@@ -5,6 +5,7 @@ from auth.assertion_store import AssertionStore
 from auth.audit_store import AuditStore
 from auth.client_store import ClientStore
 from auth.key_store import KeyStore
+from auth.pepper_store import PepperStore
 from auth.session_store import SessionStore
 from auth.signing_key_store import SigningKeyStore
 from auth.tenant_store import TenantStore
@@ -19,6 +20,7 @@ class Store(
     SessionStore,
     SigningKeyStore,
     AuditStore,
+    PepperStore,
 ):
     """Keep everything of the catalogue in SQL.
 

@@ -54,6 +54,12 @@ class UtcDateTime(TypeDecorator[datetime]):
 ID: Final = String(64).with_variant(String(64, collation="C"), "postgresql")
 """Ids are ordered by code points: the order of pages is then the one of `>` everywhere."""
 
+
+def pepper_version() -> Column[int]:
+    """Make the column beside a digest: the version of the pepper that it was made with."""
+    return Column("pepper_version", SmallInteger, nullable=False, server_default="1")
+
+
 metadata: Final = MetaData(naming_convention=_NAMES)
 
 catalog_revision: Final = Table(
@@ -61,12 +67,8 @@ catalog_revision: Final = Table(
     metadata,
     Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True),
     Column("revision", BigInteger, nullable=False),
-    Column("pepper_mark", LargeBinary(32)),
 )
-"""One row, counted up first in every write: its lock puts commits in the order of revisions.
-
-`pepper_mark` says with which pepper the digests are made (`auth.pepper_mark`).
-"""
+"""One row, counted up first in every write: its lock puts commits in the order of revisions."""
 
 plans: Final = Table(
     "plans",
@@ -120,5 +122,6 @@ api_key_secrets: Final = Table(
     Column("key_id", ForeignKey("api_keys.key_id"), primary_key=True),
     Column("digest", LargeBinary(32), primary_key=True),
     Column("expires_at", UtcDateTime),
+    pepper_version(),
 )
 """What is stored of a secret: its digest. During a rotation a key has more than one."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.authenticator import Authenticator
-from auth.errors import KeysetUnavailable
+from auth.errors import KeysetUnavailable, PepperMismatch
 from auth.keyset import Keyset
 from auth.store import Store
 
@@ -26,7 +26,7 @@ async def keep_fresh(
     *,
     interval_seconds: float = INTERVAL_SECONDS,
 ) -> AsyncIterator[None]:
-    """Re-read the catalogue and write down when keys were last used, until the block ends.
+    """Re-read the catalogue and write down what the use of keys changed, until the block ends.
 
     The re-read is a safety net: requests see changes by the generation, at once. It covers a
     writer that was killed between its commit and its signal, which answered nobody.
@@ -83,6 +83,18 @@ async def _keep(
             logger.warning("the catalogue can be read again")
         is_away = False
         await _write_last_used(authenticator, store)
+        await _renew_digests(authenticator, store)
+
+
+async def _renew_digests(authenticator: Authenticator, store: Store) -> None:
+    """Move secrets that were used to the pepper in use; what is lost is found at the next use."""
+    renewals = authenticator.take_renewals()
+    if not renewals:
+        return
+    try:
+        await store.renew_digests(renewals)
+    except (PepperMismatch, SQLAlchemyError, OSError) as error:
+        logger.warning("digests cannot be renewed: %s", type(error).__name__)
 
 
 async def _write_last_used(authenticator: Authenticator, store: Store) -> None:

@@ -23,6 +23,7 @@ GatewayError
 │       ├── GrantUnsupported    another grant than client_credentials
 │       ├── ScopeInvalid        a scope that the client does not hold
 │       └── TargetInvalid       a resource that is not ours
+├── PepperKept                  a step of the pepper's rotation that cannot be done
 ├── BackupFailed                a copy of the data could not be made, or is not whole
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 └── StartRefused
@@ -181,6 +182,10 @@ class TargetInvalid(TokenError):
     """A resource that is not this API (RFC 8707 section 2)."""
 
     oauth_error = "invalid_target"
+
+
+class PepperKept(GatewayError):
+    """A step of the pepper's rotation that cannot be done; the pepper stays as it is."""
 
 
 class BackupFailed(GatewayError):

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,11 +20,10 @@ from auth.errors import (
     WeakSecret,
 )
 from auth.generation import Generation
-from auth.key_store import has_keys
-from auth.pepper_mark import check_pepper
+from auth.pepper_store import count_live_digests
 from auth.sealing import Sealer
-from auth.sealing_mark import has_sealing_mark, keep_sealing_marks
-from auth.secret_files import load_secret
+from auth.secret_files import VersionedSecret, load_secret
+from auth.secret_marks import check_marks, has_marks, keep_marks
 from auth.store import Store
 from gateway.data_folder import prepare_data_dir
 from gateway.database import check_schema, open_engine
@@ -54,7 +54,7 @@ class Records:
     """The same database by connections of its own, for what predictions may have to wait for."""
     store: Store
     generation: Generation
-    pepper: bytes
+    pepper: VersionedSecret
     sealer: Sealer
 
 
@@ -115,7 +115,7 @@ def open_board(settings: Settings) -> RevisionBoard:
     return RevisionBoard(nodes, prefix=PREFIX, settle_seconds=settle_seconds)
 
 
-async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:
+async def _read_pepper(settings: Settings, engine: AsyncEngine) -> VersionedSecret:
     """Find the pepper that the keys in the database were made with.
 
     Raises:
@@ -124,9 +124,9 @@ async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:
     path = settings.data_dir / "key_pepper"
     source = path if settings.key_pepper is None else "TOLLGATE_KEY_PEPPER"
     try:
-        found = load_secret(settings.key_pepper, path, may_create=not await has_keys(engine))
-        pepper = found.versions[found.newest]
-        await check_pepper(engine, pepper)
+        may_create = not await has_marks(engine, "pepper")
+        pepper = load_secret(settings.key_pepper, path, may_create=may_create)
+        await check_marks(engine, "pepper", pepper)
     except SecretMissing:
         raise StartRefused(
             f"there is no secret in {path}: the keys in the database need the pepper that they "
@@ -139,7 +139,26 @@ async def _read_pepper(settings: Settings, engine: AsyncEngine) -> bytes:
             f"{source} is not the pepper that the keys in the database were made with: set "
             f"TOLLGATE_KEY_PEPPER, or bring {path} back, as it was"
         ) from None
+    await _check_retired(engine, pepper, source=source)
     return pepper
+
+
+async def _check_retired(
+    engine: AsyncEngine, pepper: VersionedSecret, *, source: Path | str
+) -> None:
+    """Pass if every secret that still opens something can be checked.
+
+    Raises:
+        StartRefused: a version of the pepper is gone that some need.
+    """
+    counts = await count_live_digests(engine, now=datetime.now(UTC))
+    for version, number in sorted(counts.items()):
+        if version not in pepper.versions:
+            raise StartRefused(
+                f"{source} has no version {version} of the pepper, which {number} secrets were "
+                "made with: bring it back until `tollgate pepper status` counts none, or revoke "
+                "their keys"
+            )
 
 
 async def _read_sealer(settings: Settings, engine: AsyncEngine) -> Sealer:
@@ -152,9 +171,9 @@ async def _read_sealer(settings: Settings, engine: AsyncEngine) -> Sealer:
     source = path if settings.sealing_key is None else "TOLLGATE_SEALING_KEY"
     remedy = f"set TOLLGATE_SEALING_KEY, or bring {path} back, as it was"
     try:
-        may_create = not await has_sealing_mark(engine)
+        may_create = not await has_marks(engine, "sealing")
         secret = load_secret(settings.sealing_key, path, may_create=may_create)
-        await keep_sealing_marks(engine, secret)
+        await keep_marks(engine, "sealing", secret)
     except SecretMissing:
         raise StartRefused(
             f"there is no secret in {path}: the records need the sealing key that they were made "

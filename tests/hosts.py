@@ -34,7 +34,7 @@ from tests.unit.gateway.dataplane.test_prediction import (
     FakeRegistry,
 )
 
-PEPPER = b"a pepper that all of the hosts have been given"
+PEPPER = VersionedSecret({1: b"a pepper that all of the hosts have been given"})
 SEALER = Sealer(VersionedSecret({1: b"a sealing key that all of the hosts have been given"}))
 PREFIX = "hosts"
 BODY = b'{"instances": [1, 2, 3]}'

@@ -51,6 +51,7 @@ SUBCOMMANDS: Final = {
         "tenants", "Create, list, show, change and delete tenants: the customers."
     ),
     "keys": Subcommand("keys", "Issue, list, show, rotate and revoke API keys."),
+    "pepper": Subcommand("pepper", "Change the pepper of stored secrets, version by version."),
     "audit": Subcommand(
         "audit", "Read the log of changes, and prove that nobody tampered with it."
     ),

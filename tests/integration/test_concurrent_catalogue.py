@@ -18,7 +18,7 @@ from auth.store import Store
 from gateway.database import create_engine
 from tests.actors import TESTER
 
-PEPPER = b"a pepper for tests, long enough to be one"
+PEPPER = VersionedSecret({1: b"a pepper for tests, long enough to be one"})
 SEALER = Sealer(VersionedSecret({1: b"a sealing key for tests, long enough too"}))
 WRITERS = 4
 KEYS_EACH = 15

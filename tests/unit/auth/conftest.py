@@ -23,6 +23,7 @@ from tests.actors import TESTER
 from tests.tokens import RULES, Office, token_gate
 
 PEPPER = b"a pepper for tests, long enough to be one"
+PEPPERS = VersionedSecret({1: PEPPER})
 SEALER = Sealer(VersionedSecret({1: b"a sealing key for tests, long enough too"}))
 
 
@@ -99,7 +100,7 @@ def generation(data_dir: Path) -> Iterator[Generation]:
 @pytest.fixture
 def store(engine: AsyncEngine, generation: Generation, clock: FakeClock) -> Store:
     """Return the server's store."""
-    return Store(engine, pepper=PEPPER, sealer=SEALER, generation=generation, now=clock.aware)
+    return Store(engine, pepper=PEPPERS, sealer=SEALER, generation=generation, now=clock.aware)
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ async def cli_store(database_url: str, data_dir: Path, clock: FakeClock) -> Asyn
     """Return the store of another process on the same data folder."""
     engine = create_engine(database_url)
     generation = Generation(data_dir / "generation")
-    yield Store(engine, pepper=PEPPER, sealer=SEALER, generation=generation, now=clock.aware)
+    yield Store(engine, pepper=PEPPERS, sealer=SEALER, generation=generation, now=clock.aware)
     await engine.dispose()
     generation.close()
 
@@ -122,7 +123,7 @@ def keyset(engine: AsyncEngine, generation: Generation) -> Keyset:
 def authenticator(keyset: Keyset, clock: FakeClock) -> Authenticator:
     """Return the server's authenticator."""
     gate = token_gate(keyset, clock.seconds)
-    return Authenticator(keyset, pepper=PEPPER, tokens=gate, now=clock.seconds)
+    return Authenticator(keyset, pepper=PEPPERS, tokens=gate, now=clock.seconds)
 
 
 @pytest.fixture

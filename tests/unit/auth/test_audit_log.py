@@ -21,8 +21,8 @@ from tests.actors import TESTER
 
 ADMIN = Actor("api_key", "0123456789abcdef", "platform", "f" * 32)
 READS = ("get_", "list_", "read_", "find_", "touch_")
-PASSING = {"use_assertion", "forget_assertions"}
-"""What is kept for minutes and is no change of the catalogue."""
+PASSING = {"use_assertion", "forget_assertions", "renew_digests"}
+"""What is kept for minutes, or changes how a secret is stored and not what it opens."""
 UNTOLD = {
     "confirm_totp",
     "create_admin",

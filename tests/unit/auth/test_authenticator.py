@@ -8,6 +8,7 @@ from auth.api_keys import SecretKind, mint
 from auth.authenticator import Authenticator
 from auth.errors import CredentialInvalid, TenantSuspended
 from auth.keyset import Keyset
+from auth.secret_files import VersionedSecret
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, IssuedKey, Tenant
 from tests.actors import TESTER
@@ -106,7 +107,7 @@ async def test_key_of_another_pepper_is_refused(
     await keyset.refresh()
     other = Authenticator(
         keyset,
-        pepper=b"another pepper of 32 bytes, at least",
+        pepper=VersionedSecret({1: b"another pepper of 32 bytes, at least"}),
         tokens=token_gate(keyset, clock.seconds),
         now=clock.seconds,
     )

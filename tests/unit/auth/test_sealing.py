@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.errors import SealBroken, SealingKeyMismatch
 from auth.sealing import Sealer
-from auth.sealing_mark import has_sealing_mark, keep_sealing_marks
 from auth.secret_files import VersionedSecret
+from auth.secret_marks import has_marks, keep_marks
 
 ONE = b"the first sealing key of these tests"
 TWO = b"a second one of them, made much later"
@@ -64,10 +64,10 @@ def test_key_is_in_no_text() -> None:
 
 async def test_first_start_keeps_a_mark(engine: AsyncEngine) -> None:
     """From then on no key is made anew."""
-    assert not await has_sealing_mark(engine)
-    await keep_sealing_marks(engine, VersionedSecret({1: ONE}))
-    assert await has_sealing_mark(engine)
-    await keep_sealing_marks(engine, VersionedSecret({1: ONE}))
+    assert not await has_marks(engine, "sealing")
+    await keep_marks(engine, "sealing", VersionedSecret({1: ONE}))
+    assert await has_marks(engine, "sealing")
+    await keep_marks(engine, "sealing", VersionedSecret({1: ONE}))
 
 
 @pytest.mark.parametrize("versions", [{1: TWO}, {2: TWO}, {2: ONE, 1: TWO}])
@@ -75,15 +75,15 @@ async def test_another_sealing_key_is_refused(
     engine: AsyncEngine, versions: dict[int, bytes]
 ) -> None:
     """Nothing that was sealed would open with it."""
-    await keep_sealing_marks(engine, VersionedSecret({1: ONE}))
+    await keep_marks(engine, "sealing", VersionedSecret({1: ONE}))
     with pytest.raises(SealingKeyMismatch):
-        await keep_sealing_marks(engine, VersionedSecret(versions))
+        await keep_marks(engine, "sealing", VersionedSecret(versions))
 
 
 async def test_newer_version_is_welcome_beside_the_old(engine: AsyncEngine) -> None:
     """And is marked, so that it is known from then on."""
-    await keep_sealing_marks(engine, VersionedSecret({1: ONE}))
-    await keep_sealing_marks(engine, VersionedSecret({2: TWO, 1: ONE}))
-    await keep_sealing_marks(engine, VersionedSecret({2: TWO}))
+    await keep_marks(engine, "sealing", VersionedSecret({1: ONE}))
+    await keep_marks(engine, "sealing", VersionedSecret({2: TWO, 1: ONE}))
+    await keep_marks(engine, "sealing", VersionedSecret({2: TWO}))
     with pytest.raises(SealingKeyMismatch):
-        await keep_sealing_marks(engine, VersionedSecret({2: ONE}))
+        await keep_marks(engine, "sealing", VersionedSecret({2: ONE}))

@@ -78,18 +78,17 @@ def test_random_secrets_are_never_called_weak(tmp_path: Path) -> None:
 FIRST, SECOND = "u8WbQ0sJmYx2Zr5tNfKc7LhVdGe3PaTi", "Jr0vTq6CwXb9Mn4EyUk1SzAoHf8DlRgI"
 
 
-def test_versions_are_read_newest_first(tmp_path: Path) -> None:
+def test_first_version_is_the_one_in_use(tmp_path: Path) -> None:
     """The first line is what new things are made with."""
     (tmp_path / "secret").write_text(f"12:{SECOND}\n1:{FIRST}\n")
     found = load_secret(None, tmp_path / "secret", may_create=False)
     assert found.versions == {12: SECOND.encode(), 1: FIRST.encode()}
-    assert found.newest == 12
+    assert found.current == 12
 
 
 @pytest.mark.parametrize(
     "lines",
     [
-        f"1:{FIRST}\n2:{SECOND}",
         f"1:{FIRST}\n1:{SECOND}",
         f"2:{FIRST}\n1:{FIRST}",
         f"2:{FIRST}\n{SECOND}",

@@ -27,6 +27,7 @@ NEVER_ANSWERED = {
     "JournalInUse",
     "JournalUnknown",
     "ModelRefused",
+    "PepperKept",
     "PepperMismatch",
     "RepositoryMissing",
     "SchemaMismatch",

@@ -137,11 +137,14 @@ class KeyRing:
 
 
 def generate_key_pair() -> KeyPair:
-    """Make a key from the system's randomness."""
-    private = ec.generate_private_key(ec.SECP256R1()).private_numbers()
-    public = private.public_numbers
-    point = public.x.to_bytes(_SCALAR_BYTES) + public.y.to_bytes(_SCALAR_BYTES)
-    return KeyPair(thumbprint(point), point, private.private_value.to_bytes(_SCALAR_BYTES))
+    """Make a key from the system's randomness, with an id that no command takes for an option."""
+    while True:
+        private = ec.generate_private_key(ec.SECP256R1()).private_numbers()
+        public = private.public_numbers
+        point = public.x.to_bytes(_SCALAR_BYTES) + public.y.to_bytes(_SCALAR_BYTES)
+        kid = thumbprint(point)
+        if not kid.startswith("-"):
+            return KeyPair(kid, point, private.private_value.to_bytes(_SCALAR_BYTES))
 
 
 def thumbprint(public_point: bytes) -> str:

@@ -56,6 +56,9 @@ SUBCOMMANDS: Final = {
         "audit", "Read the log of changes, and prove that nobody tampered with it."
     ),
     "clients": Subcommand("clients", "Make, list, show, rotate and revoke OAuth2 clients."),
+    "signing-keys": Subcommand(
+        "signing_keys", "List, rotate and revoke the keys that sign access tokens."
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from auth.store import Store
 from auth.token_tables import revoked_tokens
 from auth.tokens import AccessClaims
 from tests.actors import TESTER
-from tests.unit.auth.conftest import PEPPER, SEALER, FakeClock
+from tests.unit.auth.conftest import PEPPERS, SEALER, FakeClock
 
 MAX_AGE = timedelta(days=30)
 _AHEAD = PUBLISH_AHEAD.total_seconds()
@@ -144,7 +144,7 @@ async def test_revoked_key_is_announced_to_everybody(
 
     store = Store(
         engine,
-        pepper=PEPPER,
+        pepper=PEPPERS,
         sealer=SEALER,
         generation=generation,
         now=clock.aware,

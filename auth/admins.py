@@ -13,7 +13,7 @@ ADMIN_SCOPES: Final = ALL_SCOPES - {PREDICT}
 """What a person may hold: predictions are asked for by programs, and are on a tenant's bill."""
 
 USERNAME_CHARACTERS: Final = 64
-_is_username: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}").fullmatch
+_username: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,11 @@ class SessionTimes:
         return self.idle / 12
 
 
+def is_username(username: str) -> bool:
+    """Tell whether a text can be a username; nothing else is looked up."""
+    return username.isascii() and _username(username.lower()) is not None
+
+
 def check_username(username: str) -> str:
     """Return the one form of a username: lower case.
 
@@ -101,13 +106,12 @@ def check_username(username: str) -> str:
     Raises:
         InvalidChange: not a username.
     """
-    folded = username.lower() if username.isascii() else ""
-    if _is_username(folded) is None:
+    if not is_username(username):
         raise InvalidChange(
             f"must be 1 to {USERNAME_CHARACTERS} of a-z, 0-9, '.', '_', '@', '+' and '-'",
             "username",
         )
-    return folded
+    return username.lower()
 
 
 def check_admin_scopes(scopes: Iterable[str]) -> list[str]:

@@ -6,49 +6,55 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete, exists, insert, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from auth.actor import Actor
 from auth.admin_tables import admins, bootstrap_token
 from auth.admins import BootstrapToken
 from auth.api_keys import mint
+from auth.audit import Event
+from auth.audit_log import append_events
+from auth.catalogue import next_revision
+from auth.changes import READ_ONLY
 from auth.errors import CredentialInvalid, InvalidChange
 from auth.tables import api_keys
+from auth.tenants import PLATFORM_TENANT_ID
 
 LIFETIME: Final = timedelta(hours=24)
 
 
-async def issue_first_token(engine: AsyncEngine, *, now: datetime) -> BootstrapToken | None:
+async def issue_first_token(
+    engine: AsyncEngine, *, actor: Actor, now: datetime
+) -> BootstrapToken | None:
     """Make the token of an installation in which nobody has a credential; of several, one does.
 
     None where there is a key, an admin, or a token already: it is shown once. It needs neither the
     pepper nor the sealing key, which may not be where the database is made.
     """
-    try:
-        async with engine.begin() as connection:
-            return await _issue(connection, now=now) if await _is_fresh(connection) else None
-    except IntegrityError:  # another process was first
-        return None
+    async with engine.execution_options(**READ_ONLY).connect() as connection:
+        if not await _is_fresh(connection):
+            return None
+    async with engine.begin() as connection:
+        await next_revision(connection)
+        return await _issue(connection, actor, now=now) if await _is_fresh(connection) else None
 
 
-async def issue_new_token(engine: AsyncEngine, *, now: datetime) -> BootstrapToken:
+async def issue_new_token(engine: AsyncEngine, *, actor: Actor, now: datetime) -> BootstrapToken:
     """Make a token in the place of one that was lost, which is worthless from now on.
 
     Raises:
         InvalidChange: there is an admin, who can make others.
     """
     async with engine.begin() as connection:
+        await next_revision(connection)
         if await connection.scalar(select(exists().select_from(admins))):
             raise InvalidChange("there is an admin already", "bootstrap")
         await connection.execute(delete(bootstrap_token))
-        return await _issue(connection, now=now)
+        return await _issue(connection, actor, now=now)
 
 
-async def use_up_bootstrap_token(connection: AsyncConnection, token: str, *, now: datetime) -> None:
-    """Take the token within the transaction that makes the first admin.
-
-    Threat: two requests with one token would make two admins, one of them the thief's. The caller
-    holds the lock of the catalogue.
+async def check_bootstrap_token(connection: AsyncConnection, token: str, *, now: datetime) -> None:
+    """Pass if a token would make the first admin now.
 
     Raises:
         CredentialInvalid: not the latest token, used up, expired, or there is an admin.
@@ -60,6 +66,18 @@ async def use_up_bootstrap_token(connection: AsyncConnection, token: str, *, now
         raise CredentialInvalid("bootstrap token")
     if await connection.scalar(select(exists().select_from(admins))):
         raise CredentialInvalid("bootstrap token after the first admin")
+
+
+async def use_up_bootstrap_token(connection: AsyncConnection, token: str, *, now: datetime) -> None:
+    """Take the token within the transaction that makes the first admin.
+
+    Threat: two requests with one token would make two admins, one of them the thief's. The caller
+    holds the lock of the catalogue.
+
+    Raises:
+        CredentialInvalid: not the latest token, used up, expired, or there is an admin.
+    """
+    await check_bootstrap_token(connection, token, now=now)
     await connection.execute(update(bootstrap_token).values(digest=None))
 
 
@@ -72,10 +90,13 @@ async def _is_fresh(connection: AsyncConnection) -> bool:
     return not any(found)
 
 
-async def _issue(connection: AsyncConnection, *, now: datetime) -> BootstrapToken:
+async def _issue(connection: AsyncConnection, actor: Actor, *, now: datetime) -> BootstrapToken:
     issued = BootstrapToken(now + LIFETIME, mint(kind="boot").text)
     row = {"id": 1, "digest": _digest(issued.token), "expires_at": issued.expires_at}
     await connection.execute(insert(bootstrap_token).values(**row))
+    after = {"expires_at": issued.expires_at}
+    event = Event("bootstrap.issue", PLATFORM_TENANT_ID, "bootstrap", None, after)
+    await append_events(connection, (event,), actor=actor, at=now)
     return issued
 
 

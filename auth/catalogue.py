@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from auth.actor import Actor, system
+from auth.actor import Actor
 from auth.audit import Audited
 from auth.audit_log import append_events
 from auth.changes import READ_ONLY
@@ -99,24 +99,11 @@ class Catalogue:
         await keep_mark(connection, "pepper", self._pepper)
         return self._digester.digest(text)
 
-    async def _write_untold(
-        self,
-        change: Callable[[AsyncConnection, int], Awaitable[Result]],
-        *,
-        tenant_id: str | None = None,
-    ) -> Result:
-        """Apply a change that the audit log does not tell yet."""
-
-        async def told(connection: AsyncConnection, revision: int) -> Audited[Result]:
-            return Audited(await change(connection, revision))
-
-        return await self._write(told, actor=system("untold"), tenant_id=tenant_id)
-
     async def _transact(
         self, change: Change[Result], actor: Actor, tenant_id: str | None
     ) -> Result:
         async with self._engine.begin() as connection:
-            revision = await _next_revision(connection)
+            revision = await next_revision(connection)
             audited = await change(connection, revision)
             await append_events(connection, audited.events, actor=actor, at=self._now())
         self._generation.bump()
@@ -125,7 +112,8 @@ class Catalogue:
         return audited.result
 
 
-async def _next_revision(connection: AsyncConnection) -> int:
+async def next_revision(connection: AsyncConnection) -> int:
+    """Count the catalogue up; until the transaction ends nobody else can."""
     counted = await connection.execute(
         update(catalog_revision)
         .values(revision=catalog_revision.c.revision + 1)

@@ -1,9 +1,14 @@
 """Tell whether somebody who logs in is the admin it says it is."""
 
+import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth.actor import Actor
 from auth.admins import IssuedSession, Proof, SessionTimes
 from auth.errors import CredentialInvalid
 from auth.password_work import PasswordWork
@@ -11,6 +16,8 @@ from auth.store import Store
 from auth.totp import SECRET_BYTES, matching_step
 
 _NO_SECRET: Final = bytes(SECRET_BYTES)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,9 @@ class LogIn:
         self._work = work
         self._times = times
         self._now = now
+        self._notes: set[asyncio.Task[None]] = set()
 
-    async def open(self, claim: Claim, *, is_known: bool) -> IssuedSession:
+    async def open(self, claim: Claim, *, is_known: bool, actor: Actor) -> IssuedSession:
         """Open a session for a claim that holds; `is_known` chooses the queue.
 
         Raises:
@@ -62,14 +70,19 @@ class LogIn:
         step = self._step(proof, claim.totp or "")
         has_code = proof is None or proof.totp_secret is None or step is not None
         if proof is None or not is_right or not has_code or proof.admin.disabled_at is not None:
+            self._note_refused(proof, actor)
             raise CredentialInvalid("log-in")
         rehashed = None
         if self._work.needs_rehash(proof.password_hash):
             rehashed = await self._work.hash(claim.password)
         used = None if proof.totp_secret is None else step
         return await self._store.open_session(
-            proof, times=self._times, totp_step=used, rehashed=rehashed
+            proof, actor=actor, times=self._times, totp_step=used, rehashed=rehashed
         )
+
+    async def close(self) -> None:
+        """Wait until the failures are written down."""
+        await asyncio.gather(*self._notes)
 
     async def check_password(self, admin_id: str, password: str) -> None:
         """Pass if the password is the admin's own.
@@ -81,6 +94,24 @@ class LogIn:
         proof = await self._store.get_proof(admin_id)
         if not await self._work.verify(password, proof.password_hash, is_known=True):
             raise CredentialInvalid("own password")
+
+    def _note_refused(self, proof: Proof | None, actor: Actor) -> None:
+        """Write a failure into the audit log, beside the answer: who is unknown leaves none.
+
+        Threat: waited for, it would tell known usernames by the time; written for every name that
+        strangers think of, it would fill the disk.
+        """
+        if proof is None:
+            return
+        note = asyncio.create_task(self._note(proof.admin.admin_id, actor))
+        self._notes.add(note)
+        note.add_done_callback(self._notes.discard)
+
+    async def _note(self, admin_id: str, actor: Actor) -> None:
+        try:
+            await self._store.note_refused_log_in(admin_id, actor=actor)
+        except (SQLAlchemyError, OSError) as error:
+            logger.warning("a refused log-in cannot be written down: %s", type(error).__name__)
 
     def _step(self, proof: Proof | None, code: str) -> int | None:
         secret = proof.totp_secret if proof is not None and proof.totp_secret else _NO_SECRET

@@ -4,6 +4,8 @@ Length and a blocklist decide, no rules about kinds of characters. A password is
 the same on every keyboard), never truncated, and kept as argon2id (RFC 9106) through passlib.
 """
 
+import base64
+import secrets
 import unicodedata
 from itertools import pairwise
 from typing import Final
@@ -24,7 +26,6 @@ _MEMORY_KIBIBYTES: Final = 64 * 1024
 _PASSES: Final = 3
 _TAG_BYTES: Final = 32
 _SALT_BYTES: Final = 16
-_DECOY: Final = "a password that nobody has"
 
 
 class PasswordHasher:
@@ -45,7 +46,7 @@ class PasswordHasher:
             digest_size=_TAG_BYTES,
             salt_size=_SALT_BYTES,
         )
-        self._decoy: str = self._scheme.hash(_DECOY)
+        self._decoy = _hash_of_nothing(memory_kibibytes, passes)
 
     def hash(self, password: str) -> str:
         """Return what is stored of a password: parameters, salt and tag in one text."""
@@ -59,12 +60,21 @@ class PasswordHasher:
         guesser who has an account, so nobody's password is verified at the same cost.
         """
         is_right: bool = self._scheme.verify(normalised(password), stored or self._decoy)
-        return is_right and stored is not None
+        return is_right
 
     def needs_rehash(self, stored: str) -> bool:
         """Tell whether a password was hashed with other parameters than these."""
         is_outdated: bool = self._scheme.needs_update(stored)
         return is_outdated
+
+
+def _hash_of_nothing(memory_kibibytes: int, passes: int) -> str:
+    """Write down a hash that no password has, without the work of making one."""
+    salt, tag = (
+        base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
+        for size in (_SALT_BYTES, _TAG_BYTES)
+    )
+    return f"$argon2id$v=19$m={memory_kibibytes},t={passes},p=1${salt}${tag}"
 
 
 def normalised(password: str) -> str:

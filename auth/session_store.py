@@ -1,17 +1,20 @@
 """Open, list, prolong and end the sessions of admins."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.actor import Actor, system
 from auth.admin_rows import session_from
 from auth.admin_store import admin_row_in
 from auth.admin_tables import admins, sessions
 from auth.admins import IssuedSession, Proof, Session, SessionTimes
 from auth.api_keys import mint
+from auth.audit import Audited, Event, facts_of
 from auth.catalogue import Catalogue
 from auth.credentials import SESSION_PREFIX
 from auth.errors import CredentialInvalid, SessionNotFound
@@ -29,6 +32,7 @@ class SessionStore(Catalogue):
         self,
         proof: Proof,
         *,
+        actor: Actor,
         times: SessionTimes,
         totp_step: int | None = None,
         rehashed: str | None = None,
@@ -40,6 +44,7 @@ class SessionStore(Catalogue):
         under the lock of the catalogue.
 
         Args:
+            actor: who logs in, of whom no more is known than the request.
             proof: what the log-in was compared with.
             times: how long the session lasts.
             totp_step: the step of the one-time code that was shown.
@@ -52,7 +57,7 @@ class SessionStore(Catalogue):
         minted = mint(kind="sess")
         session = _new_session(minted.key_id, proof.admin.admin_id, times=times, now=now)
 
-        async def change(connection: AsyncConnection, revision: int) -> IssuedSession:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[IssuedSession]:
             await _check_again(connection, proof, totp_step=totp_step)
             await _forget_old(connection, session.admin_id, before=now - _KEPT)
             noted = update(admins).where(admins.c.admin_id == session.admin_id)
@@ -67,9 +72,10 @@ class SessionStore(Catalogue):
             await connection.execute(
                 insert(sessions).values(**_columns(session), **stored, revision=revision)
             )
-            return IssuedSession(session, minted.text)
+            opened = _event("session.open", None, session)
+            return Audited(IssuedSession(session, minted.text), opened)
 
-        return await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
+        return await self._write(change, actor=actor, tenant_id=PLATFORM_TENANT_ID)
 
     async def get_session(self, session_id: str) -> Session:
         """Return a session.
@@ -99,7 +105,7 @@ class SessionStore(Catalogue):
 
         return await self._read(operation)
 
-    async def revoke_session(self, session_id: str) -> None:
+    async def revoke_session(self, session_id: str, *, actor: Actor) -> None:
         """End a session before this returns; once more changes nothing.
 
         Raises:
@@ -107,13 +113,17 @@ class SessionStore(Catalogue):
         """
         now = self._now()
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
-            await session_in(connection, session_id)
-            alive = (sessions.c.session_id == session_id) & sessions.c.revoked_at.is_(None)
-            ended = update(sessions).where(alive).values(revoked_at=now, revision=revision)
-            await connection.execute(ended)
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
+            session = await session_in(connection, session_id)
+            if session.revoked_at is not None:
+                return Audited(None)
+            ended = update(sessions).where(sessions.c.session_id == session_id)
+            await connection.execute(ended.values(revoked_at=now, revision=revision))
+            return Audited(
+                None, _event("session.revoke", session, replace(session, revoked_at=now))
+            )
 
-        await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
+        await self._write(change, actor=actor, tenant_id=PLATFORM_TENANT_ID)
 
     async def prolong_sessions(
         self, last_used: Mapping[str, datetime], *, times: SessionTimes
@@ -127,15 +137,16 @@ class SessionStore(Catalogue):
         if not due:
             return
 
-        async def change(connection: AsyncConnection, revision: int) -> None:
+        async def change(connection: AsyncConnection, revision: int) -> Audited[None]:
             for session_id in sorted(due):
                 at = last_used[session_id]
                 alive = (sessions.c.revoked_at.is_(None)) & (sessions.c.idle_ends_at > at)
                 later = update(sessions).where(sessions.c.session_id == session_id).where(alive)
                 values = {"last_used_at": at, "idle_ends_at": at + times.idle}
                 await connection.execute(later.values(**values, revision=revision))
+            return Audited(None)
 
-        await self._write_untold(change, tenant_id=PLATFORM_TENANT_ID)
+        await self._write(change, actor=system("sessions"), tenant_id=PLATFORM_TENANT_ID)
 
     async def _due(self, last_used: Mapping[str, datetime], *, every: timedelta) -> Collection[str]:
         """Name the sessions whose recorded use is too old."""
@@ -180,6 +191,16 @@ async def session_in(connection: AsyncConnection, session_id: str) -> Session:
     if row is None:
         raise SessionNotFound("there is no such session")
     return session_from(row)
+
+
+def _event(action: str, before: Session | None, after: Session) -> Event:
+    return Event(
+        action=action,
+        tenant_id=PLATFORM_TENANT_ID,
+        target=after.session_id,
+        before=None if before is None else facts_of(before),
+        after=facts_of(after),
+    )
 
 
 async def _check_again(connection: AsyncConnection, proof: Proof, *, totp_step: int | None) -> None:

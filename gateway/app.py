@@ -18,6 +18,7 @@ from gateway.observability.reporting import SILENT, Reporting
 from gateway.problem_handlers import install_problem_handlers
 from gateway.public_doors import Guard, create_guard
 from gateway.routes import (
+    admins,
     api_keys,
     audit,
     clients,
@@ -27,6 +28,7 @@ from gateway.routes import (
     oauth,
     pages,
     plans,
+    sessions,
     tenants,
     usage,
     well_known,
@@ -46,6 +48,8 @@ ROUTERS = (
     api_keys.router,
     clients.router,
     audit.router,
+    sessions.router,
+    admins.router,
 )
 
 

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from auth.admins import SessionTimes
 from auth.authenticator import Authenticator
+from auth.credentials import SESSION_PREFIX
 from auth.errors import KeysetUnavailable, PepperMismatch
 from auth.keyset import Keyset
 from auth.store import Store
@@ -24,6 +26,7 @@ async def keep_fresh(
     authenticator: Authenticator,
     store: Store,
     *,
+    times: SessionTimes,
     interval_seconds: float = INTERVAL_SECONDS,
 ) -> AsyncIterator[None]:
     """Re-read the catalogue and write down what the use of keys changed, until the block ends.
@@ -32,7 +35,7 @@ async def keep_fresh(
     writer that was killed between its commit and its signal, which answered nobody.
     """
     task = asyncio.create_task(
-        _keep(keyset, authenticator, store, interval_seconds=interval_seconds)
+        _keep(keyset, authenticator, store, times=times, interval_seconds=interval_seconds)
     )
     try:
         yield
@@ -40,7 +43,7 @@ async def keep_fresh(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        await _write_last_used(authenticator, store)
+        await _write_last_used(authenticator, store, times=times)
 
 
 @contextlib.asynccontextmanager
@@ -66,7 +69,12 @@ async def _tidy(store: Store, interval_seconds: float) -> None:
 
 
 async def _keep(
-    keyset: Keyset, authenticator: Authenticator, store: Store, *, interval_seconds: float
+    keyset: Keyset,
+    authenticator: Authenticator,
+    store: Store,
+    *,
+    times: SessionTimes,
+    interval_seconds: float,
 ) -> None:
     """Tell of an outage once, and of its end; times of use wait for it."""
     is_away = False
@@ -82,7 +90,7 @@ async def _keep(
         if is_away:
             logger.warning("the catalogue can be read again")
         is_away = False
-        await _write_last_used(authenticator, store)
+        await _write_last_used(authenticator, store, times=times)
         await _renew_digests(authenticator, store)
 
 
@@ -97,13 +105,20 @@ async def _renew_digests(authenticator: Authenticator, store: Store) -> None:
         logger.warning("digests cannot be renewed: %s", type(error).__name__)
 
 
-async def _write_last_used(authenticator: Authenticator, store: Store) -> None:
-    """Write the times down; losing some costs nothing but a stale `last_used_at`."""
+async def _write_last_used(
+    authenticator: Authenticator, store: Store, *, times: SessionTimes
+) -> None:
+    """Write the times down.
+
+    Losing some costs a stale `last_used_at`, and a session its idle time.
+    """
     last_used = authenticator.take_last_used()
     if not last_used:
         return
     try:
         await store.touch_last_used(last_used)
         await store.touch_clients(last_used)
+        sessions = {name: at for name, at in last_used.items() if name.startswith(SESSION_PREFIX)}
+        await store.prolong_sessions(sessions, times=times)
     except (SQLAlchemyError, OSError) as error:
         logger.warning("when keys were last used cannot be written: %s", type(error).__name__)

@@ -47,14 +47,18 @@ async def services(request: Request) -> Services:
 Opened = Annotated[Services, Depends(services)]
 
 
-async def principal(
-    *,
-    request: Request,
-    opened: Opened,
-    _documented: Annotated[object, Depends(_bearer)],
-    _also_documented: Annotated[object, Depends(_api_key)],
-    _documented_too: Annotated[object, Depends(_oauth2)],
-) -> Principal:
+async def describe_credential(
+    _bearer: Annotated[object, Depends(_bearer)],
+    _api_key: Annotated[object, Depends(_api_key)],
+    _oauth2: Annotated[object, Depends(_oauth2)],
+) -> None:
+    """Tell the OpenAPI document which credentials an operation takes."""
+
+
+Documented = Annotated[None, Depends(describe_credential)]
+
+
+async def principal(request: Request, opened: Opened, _documented: Documented) -> Principal:
     """Authenticate the caller, from memory unless the catalogue changed.
 
     Threat: nothing tells this server of a key that was revoked on another one; a request of the

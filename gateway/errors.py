@@ -15,6 +15,7 @@ GatewayError
 │   ├── EncodingUnsupported     the body has a Content-Encoding
 │   ├── AddressLimited          too many refused or public requests of one address
 │   ├── ClientLimited           too many refused attempts in the name of one OAuth2 client
+│   ├── LogInLimited            too many wrong passwords for one account
 │   ├── ClientDisconnected      nobody waits for the answer
 │   └── TokenError              answered as RFC 6749 section 5.2 says
 │       ├── TokenRequestInvalid the request is not what the endpoint takes
@@ -117,6 +118,14 @@ class AddressLimited(RequestError):
 
 class ClientLimited(RequestError):
     """Too many attempts in the name of one OAuth2 client were refused."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class LogInLimited(RequestError):
+    """Too many wrong passwords were tried for one account, which may exist or not."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"again in {retry_after_seconds} s")

@@ -114,6 +114,7 @@ TABLE: tuple[Row, ...] = (
     Row(edge.GrantUnsupported, 400, "grant_unsupported", "Only client_credentials is granted"),
     Row(edge.ScopeInvalid, 400, "scope_invalid", "A scope that the client does not hold"),
     Row(edge.TargetInvalid, 400, "target_invalid", "A resource that is not this API"),
+    Row(edge.LogInLimited, 429, "log_in_limited", "Too many wrong passwords for this account"),
     Row(edge.ClientDisconnected, 499, "client_disconnected", "The client left"),
     Row(edge.OutputNotFinite, 422, "output_not_finite", "JSON cannot carry the output"),
     Row(inference.ModelNotFound, 404, "model_not_found", "There is no such model"),

@@ -26,6 +26,7 @@ from gateway.limits.redis_limiter import PREFIX, SCRIPT, WHEN_AWAY, RedisLimiter
 from gateway.limits.redis_link import GRACE_SECONDS, LinkTimes
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
+from gateway.people import People, open_people
 from gateway.records import open_records
 from gateway.settings import Settings
 from gateway.signing_key_care import keep_signing_keys
@@ -60,6 +61,7 @@ class Services:
     authenticator: Authenticator
     token_server: TokenServer
     attempts: FailedAttempts
+    people: People
     registry: Registry
     predictor: Predictor
     limiter: Limiter
@@ -88,11 +90,8 @@ async def open_services(
     """Open the records, the models, the bill and the limits, in this order; close them reversed.
 
     Usage that an earlier run left in a journal is delivered before the quotas are read, so that
-    a restart gives nothing back.
-
-    Args:
-        settings: of this server.
-        on_prepared: called when all is open but what another process still holds.
+    a restart gives nothing back. `on_prepared` is called when all is open but what another process
+    still holds.
 
     Raises:
         StartRefused: the settings or the data folder are not usable; the message says what to do.
@@ -103,6 +102,7 @@ async def open_services(
         records = await stack.enter_async_context(open_records(settings))
         gate = await open_gate(settings, records)
         attempts = _count_attempts(settings)
+        people = await stack.enter_async_context(open_people(settings, records))
         registry, predictor = await _open_models(settings, stack)
         engine = records.gate_engine
         journal, shipper = await _open_bill(settings, engine, stack, on_prepared=on_prepared)
@@ -116,6 +116,7 @@ async def open_services(
             authenticator=gate.authenticator,
             token_server=_build_token_server(settings, gate, records.store, attempts=attempts),
             attempts=attempts,
+            people=people,
             registry=registry,
             predictor=predictor,
             limiter=limiter,
@@ -159,7 +160,9 @@ def _build_path(
 async def _keep_up(services: Services, stack: contextlib.AsyncExitStack) -> None:
     """Do beside the requests what time asks for, until the stack is closed."""
     store = services.store
-    await stack.enter_async_context(keep_fresh(services.keyset, services.authenticator, store))
+    times = services.settings.session_times
+    fresh = keep_fresh(services.keyset, services.authenticator, store, times=times)
+    await stack.enter_async_context(fresh)
     await stack.enter_async_context(keep_tidy(store))
     max_age = services.settings.signing_key_age
     await stack.enter_async_context(keep_signing_keys(store, max_age=max_age))

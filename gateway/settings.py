@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from auth.admins import SessionTimes
 from gateway.errors import SettingInvalid
 
 PREFIX = "TOLLGATE_"
@@ -134,6 +135,27 @@ class Settings(BaseModel):
     for each worker.
     """
 
+    log_ins_per_minute: int = Field(default=10, ge=1)
+    """Log-ins that one address may try in a minute, for each worker, from devices that are not
+    known. A device from which the admin has logged in before is not counted here.
+    """
+
+    failed_log_ins_per_hour: int = Field(default=20, ge=1, le=100)
+    """Wrong passwords for one account in an hour, for each worker, from all unknown devices
+    together; and as many from each known one, which others cannot use up.
+    """
+
+    session_seconds: int = Field(default=43_200, ge=60, le=604_800)
+    """Time after which an admin logs in anew, however busy the session is."""
+
+    session_idle_seconds: int = Field(default=3600, ge=60, le=604_800)
+    """Time without a request after which a session ends, or up to a twelfth of it sooner."""
+
+    password_memory_kibibytes: int = Field(default=65_536, ge=12_288, le=1_048_576)
+    """Memory of one argon2id hash; passwords are hashed anew at the next log-in when it changes.
+    One is hashed at a time in each worker.
+    """
+
     drain_seconds: float = Field(default=10.0, ge=0, le=600)
     """Time that a worker which ends gives its last requests, and idle connections to be closed by
     the other side; 0 cuts both.
@@ -186,6 +208,14 @@ class Settings(BaseModel):
     @classmethod
     def _strip(cls, value: str) -> str:
         return value.strip()
+
+    @property
+    def session_times(self) -> SessionTimes:
+        """How long sessions of admins last."""
+        return SessionTimes(
+            lifetime=timedelta(seconds=self.session_seconds),
+            idle=timedelta(seconds=self.session_idle_seconds),
+        )
 
     @property
     def trusts_proxy(self) -> bool:

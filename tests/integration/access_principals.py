@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from auth.admins import ADMIN_SCOPES, SessionTimes
-from auth.api_keys import mint
+from auth.admins import ADMIN_SCOPES, Admin, IssuedSession, SessionTimes
+from auth.api_keys import mint, random_base62
 from auth.bindings import UNBOUND, Bindings
 from auth.bootstrap import issue_new_token
 from auth.scopes import (
@@ -28,12 +28,21 @@ from auth.tokens import IssuedToken, TokenIssuer, TokenRules
 from gateway.records import Records
 from gateway.services import Services
 from tests.actors import TESTER
+from tests.unit.auth.cheap_passwords import cheap_hasher
 
 SELF_SERVICE: Final = (KEYS_READ, KEYS_WRITE, MODELS_READ, USAGE_READ)
 NOWHERE: Final = Bindings(networks=("203.0.113.0/24",))
 """A network that no test asks from."""
 
+USERNAME: Final = "ada"
+PASSWORD: Final = "plum kettle on the roof"
+
 _LONG_AGO: Final = timedelta(days=2)
+
+
+def new_username() -> str:
+    """Make a username that nobody has."""
+    return f"admin-{random_base62(12).lower()}"
 
 
 @dataclass(frozen=True)
@@ -85,24 +94,29 @@ class World:
             tenant_id, actor=TESTER, name="c", scopes=scopes, bindings=bindings
         )
         await self.services.keyset.confirm()
-        issuer = self._past_issuer() if expires else self.services.token_server._gate.issuer
+        issuer = self._issuer(lifetime_seconds=-60 if expires else 300)
         return issuer.issue(client_id=made.client.client_id, tenant_id=tenant_id, scopes=scopes)
 
-    async def session(self, *, store: Store | None = None) -> str:
-        """Log an admin in whom nobody else is."""
-        username = f"admin-{mint(kind='live').key_id.lower()}"
-        await self.store.create_admin(username=username, password_hash="none", scopes=ADMIN_SCOPES)
-        proof = await self.store.find_proof(username)
-        assert proof is not None
-        issued = await (store or self.store).open_session(proof, times=SessionTimes())
-        return issued.token
+    async def admin(self, username: str = "") -> Admin:
+        """Make an admin, and whom nobody else is if it is not named."""
+        return await self.store.create_admin(
+            actor=TESTER,
+            username=username or new_username(),
+            password_hash=cheap_hasher().hash(PASSWORD),
+            scopes=ADMIN_SCOPES,
+        )
 
-    def _past_issuer(self) -> TokenIssuer:
+    async def log_in(self, *, store: Store | None = None) -> IssuedSession:
+        """Log an admin in whom nobody else is."""
+        proof = await self.store.get_proof((await self.admin()).admin_id)
+        return await (store or self.store).open_session(proof, actor=TESTER, times=SessionTimes())
+
+    def _issuer(self, *, lifetime_seconds: int) -> TokenIssuer:
         settings = self.services.settings
         name = settings.resolved_issuer
         return TokenIssuer(
             self.services.keyset.ring,
-            rules=TokenRules(issuer=name, audience=name, lifetime_seconds=-60),
+            rules=TokenRules(issuer=name, audience=name, lifetime_seconds=lifetime_seconds),
             sealer=self.records.sealer,
             now=lambda: datetime.now(UTC).timestamp(),
         )
@@ -153,7 +167,7 @@ async def _client_secret(world: World) -> str:
 
 
 async def _bootstrap_token(world: World) -> str:
-    issued = await issue_new_token(world.services.engine, now=datetime.now(UTC))
+    issued = await issue_new_token(world.services.engine, actor=TESTER, now=datetime.now(UTC))
     return issued.token
 
 
@@ -175,18 +189,13 @@ async def _tokens_client_revoked(world: World) -> str:
 
 
 async def _expired_session(world: World) -> str:
-    return await world.session(store=world.late_store)
+    return (await world.log_in(store=world.late_store)).token
 
 
 async def _revoked_session(world: World) -> str:
-    token = await world.session()
-    [session] = [
-        item
-        for item in await world.store.list_sessions(admin_id=None, after=None, limit=100)
-        if item.session_id.removeprefix("ses_") in token
-    ]
-    await world.store.revoke_session(session.session_id)
-    return token
+    issued = await world.log_in()
+    await world.store.revoke_session(issued.session.session_id, actor=TESTER)
+    return issued.token
 
 
 async def _deleted_tenants_key(world: World) -> str:
@@ -214,7 +223,7 @@ def _token_of(tenant: Callable[[World], str], *scopes: str, bindings: Bindings =
 
 
 async def _session(world: World) -> str:
-    return await world.session()
+    return (await world.log_in()).token
 
 
 def _a(world: World) -> str:

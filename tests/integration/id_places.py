@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-PATH_IDS = {"tenant_id", "key_id", "client_id", "plan_id", "model", "version"}
+PATH_IDS = {
+    *("tenant_id", "key_id", "client_id", "plan_id", "model", "version"),
+    *("admin_id", "session_id"),
+}
 QUERY_IDS = {"tenant_id", "after", "target"}
 QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by", "action"}
 BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token"}
@@ -20,6 +23,7 @@ BODY_VALUES = {
     *("expires_at", "test", "limits", "networks", "overlap_seconds", "instances", "signature_name"),
     *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
     *("client_secret", "client_assertion_type", "client_assertion"),
+    *("jwks", "username", "password", "totp", "device_token", "disabled", "current_password"),
 }
 SMUGGLED = ("tenant_id", "key_id", "client_id")
 """Members and parameters that no operation has, which must not be heard."""
@@ -36,6 +40,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "issueToken": {"grant_type": "client_credentials"},
     "revokeToken": {"token": "none"},
     "introspectToken": {"token": "none"},
+    "logIn": {"username": "nobody", "password": ""},
+    "createAdmin": {"username": "x", "password": "", "scopes": ["no such scope"]},
+    "changeAdmin": {"disabled": True},
+    "enrolTotp": {"current_password": "x"},
+    "confirmTotp": {"totp": "000000"},
     "predict": {"instances": ["no number"]},
 }
 """A body for each operation that has one; where it would change the caller's own, a bad one."""

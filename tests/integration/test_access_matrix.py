@@ -14,9 +14,9 @@ from gateway.cli.migrate import bring_up_to_date
 from gateway.records import open_records
 from gateway.settings import Settings
 from tests.actors import TESTER
-from tests.integration.access_principals import PRINCIPALS, World
+from tests.integration.access_principals import PASSWORD, PRINCIPALS, USERNAME, World, new_username
 from tests.integration.access_table import cells
-from tests.integration.id_places import GOOD_BODIES, Request, requests_of
+from tests.integration.id_places import GOOD_BODIES, PATH_IDS, Request, requests_of
 from tests.repositories import scaled_model, write_model
 from tests.unit.gateway.routes.control_plane import running_app
 
@@ -25,6 +25,8 @@ BODIES = GOOD_BODIES | {
     "createKey": {"name": "x", "scopes": ["usage:read"]},
     "createClient": {"name": "x", "scopes": ["usage:read"]},
     "changeTenant": {"models": ["*"]},
+    "logIn": {"username": USERNAME, "password": PASSWORD},
+    "createAdmin": {"password": PASSWORD, "scopes": ["tenants:write"]},
     "predict": {"instances": [1]},
 }
 """Where the other matrix would be refused for another reason."""
@@ -45,7 +47,7 @@ class Gate:
     async def requests(self) -> list[Request]:
         """Make one request for each operation, its ids to be filled in."""
         document = (await self.client.get("/openapi.json")).json()
-        ids = dict.fromkeys(("tenant_id", "key_id", "client_id", "plan_id"), "0")
+        ids = dict.fromkeys(PATH_IDS, "0")
         own = ids | {"model": MODEL, "version": "1"}
         return [request for request, _ in requests_of(document, own)]
 
@@ -73,7 +75,13 @@ class Gate:
                 world.tenant_a, actor=TESTER, name="c", scopes=["usage:read"]
             )
             values["client_id"] = made.client.client_id
+        if "admin_id" in request.path_values:
+            values["admin_id"] = (await world.admin()).admin_id
+        if "session_id" in request.path_values:
+            values["session_id"] = (await world.log_in()).session.session_id
         body = BODIES.get(request.operation)
+        if request.operation == "createAdmin":
+            body = {"username": new_username(), **BODIES["createAdmin"]}
         if body is not None and "plan_id" in body:
             body = body | {"plan_id": self.plan_id}
         return replace(request, path_values=values, body=body)
@@ -93,6 +101,8 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
         data_dir=tmp_path / "var",
         model_repository=tmp_path / "models",
         failed_attempts_per_minute=1_000_000,
+        log_ins_per_minute=1_000_000,
+        password_memory_kibibytes=12_288,
     )
     await bring_up_to_date(settings)
     async with running_app(create_app(settings)) as (app, services), open_records(settings) as own:
@@ -106,6 +116,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
             column: {name: await make(world) for name, make in makers.items()}
             for column, makers in PRINCIPALS.items()
         }
+        await world.admin(USERNAME)
         await store.update_tenant(world.suspended, actor=TESTER, status="suspended")
         plan = await store.create_plan(
             actor=TESTER,

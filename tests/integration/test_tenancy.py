@@ -91,6 +91,8 @@ def make_neighbours(server: Server) -> Neighbours:
         "plan_id": plan_id,
         "model": "shared",
         "version": "1",
+        "admin_id": "adm_0000000000000000",
+        "session_id": "ses_0000000000000000",
     }
     return Neighbours(server, curious, own_ids, other, ids)
 

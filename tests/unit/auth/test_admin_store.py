@@ -23,7 +23,7 @@ SCOPES = ("tenants:write", "keys:write")
 async def make_admin(store: Store, username: str = "ada", **fields: str) -> Admin:
     """Take on an admin; the hash is nobody's."""
     return await store.create_admin(
-        username=username, password_hash="no hash", scopes=SCOPES, **fields
+        actor=TESTER, username=username, password_hash="no hash", scopes=SCOPES, **fields
     )
 
 
@@ -81,11 +81,13 @@ async def test_disabled_since_the_first_time(store: Store, clock: FakeClock) -> 
     """Disabling once more changes nothing, enabling takes it back."""
     admin = await make_admin(store)
     since = clock.now
-    await store.update_admin(admin.admin_id, is_disabled=True)
+    await store.update_admin(admin.admin_id, is_disabled=True, actor=TESTER)
     clock.advance(60)
-    again = await store.update_admin(admin.admin_id, is_disabled=True)
+    again = await store.update_admin(admin.admin_id, is_disabled=True, actor=TESTER)
     assert again.disabled_at == since
-    assert (await store.update_admin(admin.admin_id, is_disabled=False)).disabled_at is None
+    assert (
+        await store.update_admin(admin.admin_id, is_disabled=False, actor=TESTER)
+    ).disabled_at is None
 
 
 async def test_authenticator_counts_once_it_has_shown_a_code(
@@ -93,21 +95,21 @@ async def test_authenticator_counts_once_it_has_shown_a_code(
 ) -> None:
     """One that was scanned wrongly shuts nobody out."""
     admin, secret = await make_admin(store), new_totp_secret()
-    assert not (await store.enrol_totp(admin.admin_id, secret)).has_totp
+    assert not (await store.enrol_totp(admin.admin_id, secret, actor=TESTER)).has_totp
     code = code_at(secret, int(clock.seconds()) // 30)
     with pytest.raises(InvalidChange):
-        await store.confirm_totp(admin.admin_id, f"{(int(code) + 1) % 1_000_000:06}")
-    assert (await store.confirm_totp(admin.admin_id, code)).has_totp
+        await store.confirm_totp(admin.admin_id, f"{(int(code) + 1) % 1_000_000:06}", actor=TESTER)
+    assert (await store.confirm_totp(admin.admin_id, code, actor=TESTER)).has_totp
     assert (await store.get_proof(admin.admin_id)).totp_secret == secret
     with pytest.raises(InvalidChange):
-        await store.confirm_totp(admin.admin_id, code)
-    assert not (await store.remove_totp(admin.admin_id)).has_totp
+        await store.confirm_totp(admin.admin_id, code, actor=TESTER)
+    assert not (await store.remove_totp(admin.admin_id, actor=TESTER)).has_totp
 
 
 async def test_secret_of_an_authenticator_is_sealed(store: Store, engine: AsyncEngine) -> None:
     """Whoever copies the database cannot make codes."""
     admin, secret = await make_admin(store), new_totp_secret()
-    await store.enrol_totp(admin.admin_id, secret)
+    await store.enrol_totp(admin.admin_id, secret, actor=TESTER)
     async with engine.connect() as connection:
         stored = (await connection.execute(admins.select())).one()
     assert secret not in bytes(stored.totp_pending_sealed)
@@ -123,10 +125,10 @@ async def test_first_token_makes_the_first_admin_once(
     store: Store, engine: AsyncEngine, clock: FakeClock
 ) -> None:
     """It is shown once, used once, and worth nothing afterwards."""
-    issued = await issue_first_token(engine, now=clock.now)
+    issued = await issue_first_token(engine, actor=TESTER, now=clock.now)
     assert issued is not None
     assert issued.token not in repr(issued)
-    assert await issue_first_token(engine, now=clock.now) is None
+    assert await issue_first_token(engine, actor=TESTER, now=clock.now) is None
     await make_admin(store, bootstrap=issued.token)
     for name in ("ada", "bob"):
         with pytest.raises(CredentialInvalid):
@@ -139,24 +141,24 @@ async def test_installation_with_a_key_gets_no_token(
 ) -> None:
     """Who can get in needs none, and nobody else should see one."""
     await store.create_key(PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=["tenants:write"])
-    assert await issue_first_token(engine, now=clock.now) is None
+    assert await issue_first_token(engine, actor=TESTER, now=clock.now) is None
 
 
 async def test_lost_token_is_replaced(store: Store, engine: AsyncEngine, clock: FakeClock) -> None:
     """The earlier one is worthless from then on."""
-    lost = await issue_first_token(engine, now=clock.now)
-    found = await issue_new_token(engine, now=clock.now)
+    lost = await issue_first_token(engine, actor=TESTER, now=clock.now)
+    found = await issue_new_token(engine, actor=TESTER, now=clock.now)
     assert lost is not None
     with pytest.raises(CredentialInvalid):
         await make_admin(store, bootstrap=lost.token)
     await make_admin(store, bootstrap=found.token)
     with pytest.raises(InvalidChange):
-        await issue_new_token(engine, now=clock.now)
+        await issue_new_token(engine, actor=TESTER, now=clock.now)
 
 
 async def test_token_ends_after_a_day(store: Store, engine: AsyncEngine, clock: FakeClock) -> None:
     """One that lies about in a log is worth nothing tomorrow."""
-    issued = await issue_new_token(engine, now=clock.now)
+    issued = await issue_new_token(engine, actor=TESTER, now=clock.now)
     clock.advance(timedelta(hours=24).total_seconds())
     with pytest.raises(CredentialInvalid):
         await make_admin(store, bootstrap=issued.token)
@@ -166,7 +168,7 @@ async def test_token_is_nothing_beside_an_admin(
     store: Store, engine: AsyncEngine, clock: FakeClock
 ) -> None:
     """An admin that the operator's shell made closes the door."""
-    issued = await issue_new_token(engine, now=clock.now)
+    issued = await issue_new_token(engine, actor=TESTER, now=clock.now)
     await make_admin(store, "ada")
     with pytest.raises(CredentialInvalid):
         await make_admin(store, "bob", bootstrap=issued.token)
@@ -176,10 +178,10 @@ async def test_refused_admin_leaves_the_token(
     store: Store, engine: AsyncEngine, clock: FakeClock
 ) -> None:
     """A misspelt scope does not cost the only way in."""
-    issued = await issue_new_token(engine, now=clock.now)
+    issued = await issue_new_token(engine, actor=TESTER, now=clock.now)
     with pytest.raises(InvalidChange):
         await store.create_admin(
-            username="ada", password_hash="x", scopes=["none"], bootstrap=issued.token
+            actor=TESTER, username="ada", password_hash="x", scopes=["none"], bootstrap=issued.token
         )
     assert await make_admin(store, bootstrap=issued.token)
 
@@ -188,7 +190,7 @@ async def test_of_two_uses_of_a_token_one_wins(
     *, store: Store, cli_store: Store, engine: AsyncEngine, clock: FakeClock
 ) -> None:
     """From two processes at the same time, over and over."""
-    issued = await issue_new_token(engine, now=clock.now)
+    issued = await issue_new_token(engine, actor=TESTER, now=clock.now)
     uses = [
         make_admin(owner, f"admin{number}", bootstrap=issued.token)
         for number, owner in enumerate((store, cli_store) * 4)
@@ -200,5 +202,7 @@ async def test_of_two_uses_of_a_token_one_wins(
 
 async def test_of_two_first_tokens_one_is_shown(engine: AsyncEngine, clock: FakeClock) -> None:
     """Several servers that start at once print one."""
-    issued = await asyncio.gather(*(issue_first_token(engine, now=clock.now) for _ in range(4)))
+    issued = await asyncio.gather(
+        *(issue_first_token(engine, actor=TESTER, now=clock.now) for _ in range(4))
+    )
     assert sum(token is not None for token in issued) == 1

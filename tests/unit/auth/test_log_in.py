@@ -1,16 +1,19 @@
 """Who logs in shows a password and, if it has an authenticator, a code."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.admins import Admin, SessionTimes
+from auth.audit_log import read_entries
 from auth.errors import CredentialInvalid
 from auth.log_in import Claim, LogIn
 from auth.password_work import PasswordWork
 from auth.passwords import PasswordHasher
 from auth.store import Store
 from auth.totp import code_at, new_totp_secret
+from tests.actors import TESTER
 from tests.unit.auth.cheap_passwords import CHEAP_KIBIBYTES, cheap_hasher
 from tests.unit.auth.conftest import FakeClock, Server
 
@@ -39,10 +42,12 @@ def hasher() -> CountingHasher:
 
 
 @pytest.fixture
-def log_in(store: Store, hasher: CountingHasher, clock: FakeClock) -> Iterator[LogIn]:
+async def log_in(store: Store, hasher: CountingHasher, clock: FakeClock) -> AsyncIterator[LogIn]:
     """The server's log-in."""
     work = PasswordWork(hasher)
-    yield LogIn(store, work, times=SessionTimes(), now=clock.seconds)
+    log_in = LogIn(store, work, times=SessionTimes(), now=clock.seconds)
+    yield log_in
+    await log_in.close()
     work.close()
 
 
@@ -50,15 +55,18 @@ def log_in(store: Store, hasher: CountingHasher, clock: FakeClock) -> Iterator[L
 async def ada(store: Store) -> Admin:
     """An admin with a password."""
     return await store.create_admin(
-        username="ada", password_hash=cheap_hasher().hash(PASSWORD), scopes=["tenants:write"]
+        username="ada",
+        password_hash=cheap_hasher().hash(PASSWORD),
+        scopes=["tenants:write"],
+        actor=TESTER,
     )
 
 
 async def enrolled(store: Store, ada: Admin, clock: FakeClock) -> bytes:
     """Give the admin an authenticator that has shown the code of a while ago."""
     secret = new_totp_secret()
-    await store.enrol_totp(ada.admin_id, secret)
-    await store.confirm_totp(ada.admin_id, code_now(secret, clock))
+    await store.enrol_totp(ada.admin_id, secret, actor=TESTER)
+    await store.confirm_totp(ada.admin_id, code_now(secret, clock), actor=TESTER)
     clock.advance(300)
     return secret
 
@@ -71,7 +79,7 @@ def code_now(secret: bytes, clock: FakeClock) -> str:
 async def opens(log_in: LogIn, username: str, password: str, *, totp: str | None = None) -> bool:
     """Tell whether a claim opens a session."""
     try:
-        await log_in.open(Claim(username, password, totp), is_known=False)
+        await log_in.open(Claim(username, password, totp), is_known=False, actor=TESTER)
     except CredentialInvalid:
         return False
     return True
@@ -81,7 +89,7 @@ async def test_right_password_opens_a_session(
     *, log_in: LogIn, server: Server, store: Store, ada: Admin, clock: FakeClock
 ) -> None:
     """However the username is written; and it is noted when."""
-    issued = await log_in.open(Claim("ADA", PASSWORD, None), is_known=False)
+    issued = await log_in.open(Claim("ADA", PASSWORD, None), is_known=False, actor=TESTER)
     assert (await server.principal(issued.token)).credential_id == issued.session.session_id
     assert (await store.get_admin(ada.admin_id)).last_log_in_at == clock.now
 
@@ -102,7 +110,7 @@ async def test_disabled_admin_is_refused_at_the_same_cost(
     *, log_in: LogIn, hasher: CountingHasher, store: Store, ada: Admin
 ) -> None:
     """With the right password."""
-    await store.update_admin(ada.admin_id, is_disabled=True)
+    await store.update_admin(ada.admin_id, is_disabled=True, actor=TESTER)
     assert not await opens(log_in, "ada", PASSWORD)
     assert hasher.verified == 1
 
@@ -139,9 +147,9 @@ async def test_code_that_confirmed_the_authenticator_opens_nothing(
 ) -> None:
     """It has been shown once."""
     secret = new_totp_secret()
-    await store.enrol_totp(ada.admin_id, secret)
+    await store.enrol_totp(ada.admin_id, secret, actor=TESTER)
     code = code_now(secret, clock)
-    await store.confirm_totp(ada.admin_id, code)
+    await store.confirm_totp(ada.admin_id, code, actor=TESTER)
     assert not await opens(log_in, "ada", PASSWORD, totp=code)
 
 
@@ -170,3 +178,17 @@ async def test_own_password_is_asked_for(log_in: LogIn, ada: Admin) -> None:
     await log_in.check_password(ada.admin_id, PASSWORD)
     with pytest.raises(CredentialInvalid):
         await log_in.check_password(ada.admin_id, PASSWORD + "!")
+
+
+async def test_failures_of_known_names_alone_are_written_down(
+    *, log_in: LogIn, store: Store, engine: AsyncEngine, ada: Admin
+) -> None:
+    """Strangers who make names up do not fill the disk."""
+    for username in ("ada", "nobody", "somebody"):
+        assert not await opens(log_in, username, "wrong password")
+    await log_in.close()
+    async with engine.connect() as connection:
+        entries = await read_entries(connection, after=0, limit=100)
+    refused = [entry.target for entry in entries if entry.action == "session.refuse"]
+    assert refused == [ada.admin_id]
+    assert await store.list_sessions(admin_id=None, after=None, limit=10) == []

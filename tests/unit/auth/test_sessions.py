@@ -10,6 +10,7 @@ from auth.errors import CredentialInvalid, SessionNotFound
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID
 from auth.totp import code_at, new_totp_secret
+from tests.actors import TESTER
 from tests.unit.auth.conftest import FakeClock, Server
 from tests.unit.auth.test_admin_store import make_admin
 
@@ -26,7 +27,7 @@ async def proof(store: Store) -> Proof:
 @pytest.fixture
 async def issued(store: Store, proof: Proof) -> IssuedSession:
     """A session of that admin."""
-    return await store.open_session(proof, times=TIMES)
+    return await store.open_session(proof, times=TIMES, actor=TESTER)
 
 
 async def prolong(server: Server, store: Store) -> None:
@@ -103,7 +104,7 @@ async def test_use_does_not_bring_a_session_back(
     """A use that is written down late revives neither a revoked session nor an idle one."""
     clock.advance(HOUR / 2)
     assert await server.accepts(issued.token)
-    await store.revoke_session(issued.session.session_id)
+    await store.revoke_session(issued.session.session_id, actor=TESTER)
     await prolong(server, store)
     assert not await server.accepts(issued.token)
     late = {issued.session.session_id: datetime(2026, 11, 5, 20, 0, tzinfo=UTC)}
@@ -116,11 +117,11 @@ async def test_revoked_session_is_refused_at_once(
 ) -> None:
     """As a revoked key is."""
     assert await server.accepts(issued.token)
-    await store.revoke_session(issued.session.session_id)
+    await store.revoke_session(issued.session.session_id, actor=TESTER)
     assert not await server.accepts(issued.token)
-    await store.revoke_session(issued.session.session_id)
+    await store.revoke_session(issued.session.session_id, actor=TESTER)
     with pytest.raises(SessionNotFound):
-        await store.revoke_session("ses_0000000000000000")
+        await store.revoke_session("ses_0000000000000000", actor=TESTER)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,11 @@ async def test_change_of_an_admin_ends_its_sessions(
     *, server: Server, store: Store, proof: Proof, change: dict[str, object]
 ) -> None:
     """All of them, at once, and nobody else's."""
-    sessions = [await store.open_session(proof, times=TIMES) for _ in range(3)]
+    sessions = [await store.open_session(proof, times=TIMES, actor=TESTER) for _ in range(3)]
     other = await store.get_proof((await make_admin(store, "bob")).admin_id)
-    spared = await store.open_session(other, times=TIMES)
+    spared = await store.open_session(other, times=TIMES, actor=TESTER)
     assert [await server.accepts(one.token) for one in sessions] == [True] * 3
-    await store.update_admin(proof.admin.admin_id, **change)  # type: ignore[arg-type]
+    await store.update_admin(proof.admin.admin_id, **change, actor=TESTER)  # type: ignore[arg-type]
     assert [await server.accepts(one.token) for one in sessions] == [False] * 3
     assert await server.accepts(spared.token)
 
@@ -143,8 +144,8 @@ async def test_enabled_again_is_not_logged_in_again(
     *, server: Server, store: Store, proof: Proof, issued: IssuedSession
 ) -> None:
     """Sessions that were ended stay so."""
-    await store.update_admin(proof.admin.admin_id, is_disabled=True)
-    await store.update_admin(proof.admin.admin_id, is_disabled=False)
+    await store.update_admin(proof.admin.admin_id, is_disabled=True, actor=TESTER)
+    await store.update_admin(proof.admin.admin_id, is_disabled=False, actor=TESTER)
     assert not await server.accepts(issued.token)
 
 
@@ -153,7 +154,7 @@ async def test_sessions_follow_the_scopes_of_their_admin(
 ) -> None:
     """A scope that was taken away is gone from the next request on."""
     assert "tenants:write" in (await server.principal(issued.token)).scopes
-    await store.update_admin(proof.admin.admin_id, scopes=["tenants:read"])
+    await store.update_admin(proof.admin.admin_id, scopes=["tenants:read"], actor=TESTER)
     assert (await server.principal(issued.token)).scopes == {"tenants:read"}
 
 
@@ -164,9 +165,9 @@ async def test_proof_that_was_overtaken_opens_nothing(
     store: Store, proof: Proof, change: dict[str, object]
 ) -> None:
     """Verifying takes a while, and the world goes on."""
-    await store.update_admin(proof.admin.admin_id, **change)  # type: ignore[arg-type]
+    await store.update_admin(proof.admin.admin_id, **change, actor=TESTER)  # type: ignore[arg-type]
     with pytest.raises(CredentialInvalid):
-        await store.open_session(proof, times=TIMES)
+        await store.open_session(proof, times=TIMES, actor=TESTER)
 
 
 async def test_one_time_code_opens_one_session(
@@ -174,11 +175,14 @@ async def test_one_time_code_opens_one_session(
 ) -> None:
     """Of two log-ins with one code, whichever servers they reach, one is refused."""
     admin_id, secret = proof.admin.admin_id, new_totp_secret()
-    await store.enrol_totp(admin_id, secret)
+    await store.enrol_totp(admin_id, secret, actor=TESTER)
     step = int(clock.seconds()) // 30
-    await store.confirm_totp(admin_id, code_at(secret, step))
+    await store.confirm_totp(admin_id, code_at(secret, step), actor=TESTER)
     now = await store.get_proof(admin_id)
-    log_ins = [one.open_session(now, times=TIMES, totp_step=step + 1) for one in (store, cli_store)]
+    log_ins = [
+        one.open_session(now, times=TIMES, totp_step=step + 1, actor=TESTER)
+        for one in (store, cli_store)
+    ]
     outcomes = await asyncio.gather(*log_ins, return_exceptions=True)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [
         "CredentialInvalid",
@@ -186,7 +190,7 @@ async def test_one_time_code_opens_one_session(
     ]
     for used in (step + 1, step, None):
         with pytest.raises(CredentialInvalid):
-            await store.open_session(now, times=TIMES, totp_step=used)
+            await store.open_session(now, times=TIMES, totp_step=used, actor=TESTER)
 
 
 async def test_sessions_are_listed_for_one_and_for_all(
@@ -194,7 +198,7 @@ async def test_sessions_are_listed_for_one_and_for_all(
 ) -> None:
     """An admin sees its own, who may sees everybody's."""
     other = await store.get_proof((await make_admin(store, "bob")).admin_id)
-    others = await store.open_session(other, times=TIMES)
+    others = await store.open_session(other, times=TIMES, actor=TESTER)
     own = await store.list_sessions(admin_id=proof.admin.admin_id, after=None, limit=10)
     assert own == [issued.session]
     everybody = await store.list_sessions(admin_id=None, after=None, limit=10)
@@ -208,7 +212,7 @@ async def test_sessions_that_ended_long_ago_are_forgotten(
 ) -> None:
     """The table does not grow with every log-in for ever."""
     clock.advance(31 * 24 * HOUR)
-    latest = await store.open_session(proof, times=TIMES)
+    latest = await store.open_session(proof, times=TIMES, actor=TESTER)
     listed = await store.list_sessions(admin_id=None, after=None, limit=10)
     assert listed == [latest.session]
     assert issued.session not in listed

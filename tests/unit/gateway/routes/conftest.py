@@ -10,6 +10,9 @@ from gateway.settings import Settings
 from tests.unit.gateway.routes.control_plane import ControlPlane, open_control_plane
 from tests.unit.gateway.routes.doubling import write_doubling_model
 
+LEAST_KIBIBYTES = 12_288
+"""As quick as a password can be hashed."""
+
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
@@ -17,7 +20,13 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     models = tmp_path / "models"
     for name in ("double", "secret-sauce"):
         write_doubling_model(models / name)
-    return Settings(data_dir=tmp_path / "var", model_repository=models, database_url=database_url)
+    return Settings(
+        data_dir=tmp_path / "var",
+        model_repository=models,
+        database_url=database_url,
+        password_memory_kibibytes=LEAST_KIBIBYTES,
+        log_ins_per_minute=1000,
+    )
 
 
 @pytest.fixture

@@ -28,10 +28,11 @@ from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 
 # What is refused to whom does not depend on the database.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-PUBLIC = {"getLiveness", "getReadiness", "getServerMetadata", "getKeySet"}
+PUBLIC = {"getLiveness", "getReadiness", "getServerMetadata", "getKeySet", "logIn"}
 OF_CLIENTS = {"issueToken", "revokeToken", "introspectToken"}
 """Operations that OAuth2 clients prove themselves to in the request itself."""
 _KEYS = "/v1/tenants/{tenant_id}/keys"
+_ADMIN = "/v1/admins/adm_0000000000000000"
 _CLIENTS = "/v1/tenants/{tenant_id}/clients"
 
 
@@ -121,6 +122,30 @@ OPERATIONS |= {
         frozenset({KEYS_WRITE}),
         {"overlap_seconds": 0},
         is_of_a_tenant=True,
+    ),
+    "createAdmin": Operation(
+        "POST",
+        "/v1/admins",
+        frozenset({TENANTS_WRITE}),
+        {
+            "username": "ada",
+            "password": "plum kettle on the roof",
+            "scopes": ["tenants:write", "audit:read"],
+        },
+    ),
+    "listAdmins": Operation("GET", "/v1/admins", frozenset({TENANTS_READ, TENANTS_WRITE})),
+    "getAdmin": Operation("GET", _ADMIN, frozenset({TENANTS_READ, TENANTS_WRITE})),
+    "changeAdmin": Operation("PATCH", _ADMIN, frozenset({TENANTS_WRITE}), {"disabled": True}),
+    "enrolTotp": Operation(
+        "POST", _ADMIN + "/totp", frozenset({TENANTS_WRITE}), {"current_password": "x"}
+    ),
+    "confirmTotp": Operation(
+        "POST", _ADMIN + "/totp/confirm", frozenset({TENANTS_WRITE}), {"totp": "000000"}
+    ),
+    "removeTotp": Operation("DELETE", _ADMIN + "/totp", frozenset({TENANTS_WRITE})),
+    "listSessions": Operation("GET", "/v1/sessions", frozenset({TENANTS_WRITE})),
+    "revokeSession": Operation(
+        "DELETE", "/v1/sessions/ses_0000000000000000", frozenset({TENANTS_WRITE})
     ),
 }
 OF_A_TENANT = sorted(name for name, operation in OPERATIONS.items() if operation.is_of_a_tenant)

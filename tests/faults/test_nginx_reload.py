@@ -22,7 +22,7 @@ from tests.redis_server import running_redis
 from tests.tls_load import Manners, TlsLoad
 
 RELOADS = 100
-ROLLS = 5
+ROLLS = 100
 BATCH = 2000
 CURL_SECONDS = 120
 PATH = "/v1/models/housing:predict"

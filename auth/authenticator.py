@@ -29,6 +29,9 @@ _PREFIXES: Final = {"live": "", "test": "", "sess": SESSION_PREFIX}
 Threat: the secret of an OAuth2 client, taken here, would skip the short life of its tokens.
 """
 
+_OWNERS: Final = _PREFIXES | {"clnt": CLIENT_ID_PREFIX}
+"""Of all kinds of secrets that belong to somebody, what their ids begin with."""
+
 
 class Authenticator:
     """Turn a credential into its principal.
@@ -87,6 +90,20 @@ class Authenticator:
         if kind != "clnt" or client_id != CLIENT_ID_PREFIX + key_id:
             raise CredentialInvalid("not a secret of this client")
         return self._prove(client_id, text)
+
+    def find_owner(self, secret: str) -> Principal | None:
+        """Return whom a secret belongs to, whether it may still be used or not; None: nobody.
+
+        It is no use of the credential, and grants nothing.
+        """
+        try:
+            key_id, kind, text = parse(secret)
+        except CredentialInvalid:
+            return None
+        prefix = _OWNERS.get(kind)
+        entry = None if prefix is None else self._keyset.find(prefix + key_id)
+        found = self._match(text, entry.secrets if entry else self._decoys)
+        return entry.principal if entry is not None and found is not None else None
 
     def take_last_used(self) -> dict[str, datetime]:
         """Return when each key was last used since the last call, for `Store.touch_last_used`."""

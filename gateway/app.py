@@ -23,6 +23,7 @@ from gateway.routes import (
     audit,
     clients,
     health,
+    leaks,
     limits,
     models,
     oauth,
@@ -119,7 +120,7 @@ def create_control_plane(
         redirect_slashes=False,  # a path that is not served is a 404, with or without a slash
     )
     guard = _guard(settings, settings.public_requests_per_minute)
-    for router in (pages.router, well_known.router):
+    for router in (pages.router, well_known.router, leaks.router):
         app.include_router(router, dependencies=[Depends(guard)])
     token_guard = _guard(settings, settings.token_requests_per_minute)
     app.include_router(oauth.router, dependencies=[Depends(token_guard)])

@@ -16,10 +16,16 @@ _MEANINGS = {
 }
 
 
+def public_responses(*statuses: int) -> Responses:
+    """Describe the problems of an operation that asks for no credential."""
+    return {status: _described(status) for status in statuses}
+
+
 def problem_responses(*statuses: int) -> Responses:
     """Describe the problems of an operation; what can happen to every operation is included."""
+    return {status: _described(status) for status in sorted({400, 401, 403, 429, 503, *statuses})}
+
+
+def _described(status: int) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": _MEANINGS[status], "content": content}
-        for status in sorted({400, 401, 403, 429, 503, *statuses})
-    }
+    return {"description": _MEANINGS[status], "content": content}

@@ -12,6 +12,7 @@ import pytest
 
 from auth.scopes import (
     ALL_SCOPES,
+    AUDIT_READ,
     KEYS_READ,
     KEYS_WRITE,
     MODELS_READ,
@@ -28,7 +29,9 @@ from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 
 # What is refused to whom does not depend on the database.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-PUBLIC = {"getLiveness", "getReadiness", "getServerMetadata", "getKeySet", "logIn"}
+PUBLIC = {
+    *("getLiveness", "getReadiness", "getServerMetadata", "getKeySet", "logIn", "reportLeak"),
+}
 OF_CLIENTS = {"issueToken", "revokeToken", "introspectToken"}
 """Operations that OAuth2 clients prove themselves to in the request itself."""
 _KEYS = "/v1/tenants/{tenant_id}/keys"
@@ -59,6 +62,7 @@ OPERATIONS = {
     "getModelVersionMetadata": Operation(
         "GET", "/v1/models/double/versions/1/metadata", frozenset({PREDICT, MODELS_READ})
     ),
+    "listAudit": Operation("GET", "/v1/audit", frozenset({AUDIT_READ})),
     "getUsage": Operation("GET", "/v1/usage", frozenset({USAGE_READ, USAGE_READ_ALL})),
     "createPlan": Operation("POST", "/v1/plans", frozenset({PLANS_WRITE}), {"name": "x"}),
     "listPlans": Operation("GET", "/v1/plans", frozenset({TENANTS_READ, PLANS_WRITE})),

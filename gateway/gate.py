@@ -8,7 +8,7 @@ from auth.client_gate import ClientGate
 from auth.keyset import Keyset
 from auth.token_gate import TokenGate
 from auth.tokens import TokenIssuer, TokenRules, TokenVerifier
-from gateway.oauth_metadata import endpoints
+from gateway.oauth_metadata import audiences_of
 from gateway.records import Records
 from gateway.settings import Settings
 from gateway.signing_key_care import CARETAKER
@@ -37,7 +37,7 @@ async def open_gate(settings: Settings, records: Records) -> Gate:
     )
     verifier = TokenVerifier(keyset.ring, rules=rules, now=time.time)
     tokens = TokenGate(keyset, verifier, now=time.time)
-    audiences = frozenset({settings.resolved_issuer, endpoints(settings.resolved_issuer).token})
+    audiences = audiences_of(settings.resolved_issuer)
     return Gate(
         keyset=keyset,
         authenticator=Authenticator(keyset, pepper=records.pepper, tokens=tokens, now=time.time),

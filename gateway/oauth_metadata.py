@@ -34,10 +34,17 @@ def endpoints(issuer: str) -> Endpoints:
     )
 
 
+def audiences_of(issuer: str) -> frozenset[str]:
+    """Return what an assertion may be for: the issuer, or the endpoint that stock libraries name."""
+    places = endpoints(issuer)
+    return frozenset({issuer, places.token, places.revocation, places.introspection})
+
+
 def server_metadata(issuer: str) -> dict[str, object]:
     """Return the document of RFC 8414 section 2.
 
-    No response type, since there is no authorization endpoint: machines get tokens, people do not.
+    There is no authorization endpoint: machines get tokens, people do not. Its response types must
+    be told all the same, and an empty list must not: `none` is registered for what returns nothing.
     """
     places = endpoints(issuer)
     document: dict[str, object] = {
@@ -47,7 +54,7 @@ def server_metadata(issuer: str) -> dict[str, object]:
         "introspection_endpoint": places.introspection,
         "jwks_uri": places.key_set,
         "scopes_supported": sorted(ALL_SCOPES),
-        "response_types_supported": [],
+        "response_types_supported": ["none"],
         "grant_types_supported": [GRANT_TYPE],
     }
     for place in ("token", "revocation", "introspection"):

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from auth.authenticator import Authenticator
 from auth.keyset import Keyset
 from auth.store import Store
+from auth.tokens import TokenIssuer
 from gateway.attempts import AttemptWindows, ClientAttempts, FailedAttempts
 from gateway.background import keep_fresh, keep_tidy
 from gateway.data_folder import PRIVATE_FOLDER
@@ -57,8 +58,7 @@ class Services:
     settings: Settings
     engine: AsyncEngine
     store: Store
-    keyset: Keyset
-    authenticator: Authenticator
+    gate: Gate
     token_server: TokenServer
     attempts: FailedAttempts
     people: People
@@ -68,6 +68,21 @@ class Services:
     journal: Journal
     shipper: Shipper
     prediction: PredictionPath
+
+    @property
+    def keyset(self) -> Keyset:
+        """Every credential in memory."""
+        return self.gate.keyset
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """What tells who calls."""
+        return self.gate.authenticator
+
+    @property
+    def token_issuer(self) -> TokenIssuer:
+        """What signs access tokens."""
+        return self.gate.issuer
 
     def not_ready_reasons(self) -> list[str]:
         """Say why this server should get no predictions now; empty when it should.
@@ -112,8 +127,7 @@ async def open_services(
             settings=settings,
             engine=records.engine,
             store=records.store,
-            keyset=gate.keyset,
-            authenticator=gate.authenticator,
+            gate=gate,
             token_server=_build_token_server(settings, gate, records.store, attempts=attempts),
             attempts=attempts,
             people=people,

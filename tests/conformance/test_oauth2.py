@@ -420,7 +420,9 @@ def test_metadata_has_what_it_must(sides: Sides) -> None:
     assert answer.headers["content-type"] == "application/json"
     document = answer.body
     assert document["issuer"] == sides.issuer
-    assert document["response_types_supported"] == []
+    assert document["response_types_supported"] == ["none"]
+    assert "authorization_endpoint" not in document
+    assert [] not in document.values()
     assert document["grant_types_supported"] == ["client_credentials"]
     assert set(document["scopes_supported"]) == ALL_SCOPES
     for place in ("token", "revocation", "introspection"):

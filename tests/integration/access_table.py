@@ -22,7 +22,8 @@ billing    a key of the platform with `usage:read:all` alone
 
 Statuses have one meaning each: 401 `unauthenticated`, 404 `not_found` or `model_not_found`; 403 is
 `tenant_suspended` in the column `suspended`, `network_not_allowed` in `elsewhere`, and
-`scope_missing` in all others.
+`scope_missing` in all others. The three OAuth2 endpoints answer 401 `invalid_client`: what proves a
+client there is no credential of any other operation, nor the other way round.
 """
 
 from typing import Final
@@ -69,6 +70,11 @@ changeAdmin                  401       403       403     403   403   403   403  
 enrolTotp                    401       403       403     403   403   403   403   403      404     404    404     403
 confirmTotp                  401       403       403     403   403   403   403   403      404     404    404     403
 removeTotp                   401       403       403     403   403   403   403   403      204     204    204     403
+getServerMetadata            200       200       200     200   200   200   200   200      200     200    200     200
+getKeySet                    200       200       200     200   200   200   200   200      200     200    200     200
+issueToken                   401       401       401     401   401   401   401   401      401     401    401     401
+revokeToken                  401       401       401     401   401   401   401   401      401     401    401     401
+introspectToken              401       401       401     401   401   401   401   401      401     401    401     401
 """  # noqa: E501 - a table is read across
 
 

@@ -35,7 +35,7 @@ def endpoints(issuer: str) -> Endpoints:
 
 
 def audiences_of(issuer: str) -> frozenset[str]:
-    """Return what an assertion may be for: the issuer, or the endpoint that stock libraries name."""
+    """Return what an assertion may be for: the issuer, or the endpoint that libraries name."""
     places = endpoints(issuer)
     return frozenset({issuer, places.token, places.revocation, places.introspection})
 

@@ -15,6 +15,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_u
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey
 
+from tests.fronted import NO_ADDRESS_LIMITS
 from tests.nginx_server import NginxServer
 from tests.population import OAuthClient, make_client, make_plan, make_tenant
 from tests.redis_server import running_redis
@@ -22,6 +23,8 @@ from tests.stack import Stack, running_stack
 from tests.unit.auth.jwks import Pair, make_pair
 
 REPLAYS = 16
+ONE_ADDRESS = {"failed_attempts_per_minute": "1000000"}
+"""All that is refused here comes from one."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ class Site:
 
     def session(self, client: OAuthClient, method: str, secret: str | ECKey) -> OAuth2Session:
         """Open a session of the library."""
-        session = OAuth2Session(client.client_id, secret, token_endpoint_auth_method=method)
+        methods = dict.fromkeys(
+            ("token_endpoint_auth_method", "revocation_endpoint_auth_method"), method
+        )
+        session = OAuth2Session(client.client_id, secret, **methods)
         session.verify = self.authority
         session.trust_env = False  # a bundle that the machine names would win
         session.register_client_auth_method(PrivateKeyJWT(alg="ES256"))
@@ -72,10 +78,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     gateway = folder / "gateway"
     gateway.mkdir()
-    nginx = NginxServer(folder, gateway / "http.sock")
+    nginx = NginxServer(folder, gateway / "http.sock", **NO_ADDRESS_LIMITS)
     with (
         running_redis(folder) as redis,
-        running_stack(gateway, redis_url=redis.url, issuer=nginx.url) as stack,
+        running_stack(gateway, redis_url=redis.url, issuer=nginx.url, **ONE_ADDRESS) as stack,
     ):
         nginx.start()
         tenant_id = make_tenant(stack, make_plan(stack))

@@ -23,8 +23,8 @@ from tests.stack import Stack, running_stack
 from tests.unit.auth.jwks import Pair, make_pair
 
 REPLAYS = 16
-ONE_ADDRESS = {"failed_attempts_per_minute": "1000000"}
-"""All that is refused here comes from one."""
+MANY = "1000000"
+"""Refusals: all of them come from one address here."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     nginx = NginxServer(folder, gateway / "http.sock", **NO_ADDRESS_LIMITS)
     with (
         running_redis(folder) as redis,
-        running_stack(gateway, redis_url=redis.url, issuer=nginx.url, **ONE_ADDRESS) as stack,
+        running_stack(
+            gateway, redis_url=redis.url, issuer=nginx.url, failed_attempts_per_minute=MANY
+        ) as stack,
     ):
         nginx.start()
         tenant_id = make_tenant(stack, make_plan(stack))

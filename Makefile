@@ -40,10 +40,11 @@ test: $(STAMP) ## Run the whole suite, services included
 	@scripts/packages.sh $(SERVICES)
 	$(BIN)/python -m pytest
 
-lint: $(STAMP) ## Check style, types and formatting
+lint: $(STAMP) ## Check style, types, formatting and known weaknesses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --severity-level medium --recursive auth gateway inference scripts benchmarks docs examples
 
 format: $(STAMP) ## Format and apply safe fixes
 	$(BIN)/ruff format .

@@ -9,7 +9,7 @@ import socket
 import sys
 
 _TIMEOUT_SECONDS = 4.0
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on # nosec B104
 
 
 class UnixConnection(http.client.HTTPConnection):

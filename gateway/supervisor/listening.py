@@ -15,6 +15,7 @@ from gateway.settings import Settings
 BACKLOG: Final = 4096
 _NOT_FOR_OTHERS: Final = 0o117
 _ANSWER_SECONDS: Final = 1.0
+_REACHED_AT: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound to # nosec B104
 
 
 def check_servable(settings: Settings) -> None:
@@ -85,7 +86,7 @@ def url_of(listener: socket.socket) -> str:
     if listener.family == socket.AF_UNIX:
         return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to reach it
+    host = _REACHED_AT.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -186,7 +186,7 @@ def _insert(dialect: str) -> TextClause:
     values["journal_id"] = ":journal_id"
     columns = [column.name for column in usage_records.columns]
     return text(
-        f"INSERT INTO usage_records ({', '.join(columns)})"  # noqa: S608 (names of our own)
+        f"INSERT INTO usage_records ({', '.join(columns)})"  # noqa: S608 - names of our own # nosec B608
         f" SELECT {', '.join(values[column] for column in columns)} FROM {_SOURCES[dialect]}"
         " WHERE true"  # or SQLite takes ON for a join
         " ON CONFLICT DO NOTHING"
@@ -201,7 +201,7 @@ def _conflicts(dialect: str) -> TextClause:
     request_id = members.pop("request_id")
     differences = (f"usage_records.{field} <> {member}" for field, member in members.items())
     return text(
-        f"SELECT CAST(value AS text) FROM {_SOURCES[dialect]}"  # noqa: S608 (names of our own)
+        f"SELECT CAST(value AS text) FROM {_SOURCES[dialect]}"  # noqa: S608 - names of our own # nosec B608
         f" JOIN usage_records ON usage_records.request_id = {request_id}"
         f" WHERE {' OR '.join(differences)}"
     )

@@ -28,7 +28,7 @@ _SQLITE_TRIGGERS = (
     CREATE TRIGGER audit_events_replace BEFORE INSERT ON audit_events
     WHEN NEW.sequence <= (SELECT max(sequence) FROM audit_events)
     BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END
-    """,  # noqa: S608 - of constants alone
+    """,  # noqa: S608 - of constants alone # nosec B608
 )
 _POSTGRESQL_TRIGGERS = (
     f"""

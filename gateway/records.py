@@ -107,7 +107,11 @@ def open_board(settings: Settings) -> RevisionBoard:
     if settings.redis_url:
         try:
             nodes = RedisNodes(
-                settings.redis_url, SCRIPT, prefix=PREFIX, when_away=WHEN_AWAY, times=TIMES
+                settings.redis_url.get_secret_value(),
+                SCRIPT,
+                prefix=PREFIX,
+                when_away=WHEN_AWAY,
+                times=TIMES,
             )
         except RedisUrlInvalid as error:
             raise SettingInvalid(f"TOLLGATE_REDIS_URL: {error}") from None

@@ -275,7 +275,7 @@ async def _open_limiter(
         return local
     try:
         nodes = RedisNodes(
-            settings.redis_url,
+            settings.redis_url.get_secret_value(),
             SCRIPT,
             prefix=PREFIX,
             when_away=WHEN_AWAY,

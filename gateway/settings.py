@@ -57,7 +57,7 @@ class Settings(BaseModel):
     model_repository: Path = Path("examples/models")
     """Folder of `name/version/model.onnx` with an optional `name/model.toml`."""
 
-    database_url: str = Field(default="", repr=False)
+    database_url: SecretStr = SecretStr("")
     """Where the records are: `postgresql://USER:PASSWORD@HOST/DATABASE` or `sqlite:///PATH`; empty
     means the SQLite file `tollgate.db` in the data folder.
     """
@@ -72,7 +72,7 @@ class Settings(BaseModel):
     answer to a statement.
     """
 
-    redis_url: str = Field(default="", repr=False)
+    redis_url: SecretStr = SecretStr("")
     """URL of the Redis, or of a node of the cluster, that counts limits for all workers and tells
     servers of revoked keys; while it is away each process grants its share. Empty means limits
     inside the process.
@@ -206,8 +206,8 @@ class Settings(BaseModel):
 
     @field_validator("redis_url", "database_url")
     @classmethod
-    def _strip(cls, value: str) -> str:
-        return value.strip()
+    def _strip(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(value.get_secret_value().strip())
 
     @property
     def session_times(self) -> SessionTimes:
@@ -240,8 +240,12 @@ class Settings(BaseModel):
 
     @property
     def resolved_database_url(self) -> str:
-        """Name the records' database: the one given, else the SQLite file in the data folder."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'tollgate.db'}"
+        """Name the records' database: the one given, else the SQLite file in the data folder.
+
+        Threat: it holds the password, so it goes to the driver and nowhere else.
+        """
+        given = self.database_url.get_secret_value()
+        return given or f"sqlite+aiosqlite:///{self.data_dir / 'tollgate.db'}"
 
 
 def load_settings() -> Settings:

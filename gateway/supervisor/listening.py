@@ -32,7 +32,9 @@ def check_servable(settings: Settings) -> None:
             f"{settings.workers} workers without a Redis would each grant the whole limit: set "
             "TOLLGATE_REDIS_URL, or use one worker"
         )
-    if settings.replicas > 1 and not (settings.redis_url and _is_shared(settings.database_url)):
+    if settings.replicas > 1 and not (
+        settings.redis_url and _is_shared(settings.database_url.get_secret_value())
+    ):
         raise StartRefused(
             f"{settings.replicas} replicas share limits, keys and the bill: set TOLLGATE_REDIS_URL "
             "and a TOLLGATE_DATABASE_URL of PostgreSQL, or TOLLGATE_REPLICAS=1"

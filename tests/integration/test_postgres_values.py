@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.settings import Settings
 from tests.postgres_server import PostgresServer
@@ -35,7 +36,7 @@ async def plane(migrated_postgres: str, tmp_path: Path) -> AsyncIterator[Control
     settings = Settings(
         data_dir=tmp_path / "var",
         model_repository=tmp_path / "models",
-        database_url=migrated_postgres,
+        database_url=SecretStr(migrated_postgres),
     )
     (tmp_path / "var").mkdir(mode=0o700)
     async with open_control_plane(settings) as control_plane:

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.backup import make_backup
 from gateway.errors import BackupFailed
@@ -59,7 +60,9 @@ def test_failed_backup_has_not_the_name_of_one(settings: Settings, tmp_path: Pat
 
 def test_records_in_postgresql_are_left_to_its_tools(settings: Settings, tmp_path: Path) -> None:
     """The journals and the secrets are copied all the same."""
-    elsewhere = settings.model_copy(update={"database_url": "postgresql://there/records"})
+    elsewhere = settings.model_copy(
+        update={"database_url": SecretStr("postgresql://there/records")}
+    )
     backup = make_backup(elsewhere, tmp_path / "backup")
     assert (backup.has_records, backup.files) == (False, ("key_pepper", "sealing_key"))
 
@@ -70,7 +73,7 @@ def test_records_elsewhere_are_found(settings: Settings, tmp_path: Path) -> None
     other.write_bytes((settings.data_dir / "tollgate.db").read_bytes())
     with contextlib.closing(sqlite3.connect(other)) as database:
         database.execute("CREATE TABLE mark (id INTEGER)")
-    elsewhere = settings.model_copy(update={"database_url": f"sqlite:///{other}"})
+    elsewhere = settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{other}")})
     make_backup(elsewhere, tmp_path / "backup")
     with contextlib.closing(sqlite3.connect(tmp_path / "backup" / "tollgate.db")) as copy:
         assert copy.execute("SELECT count(*) FROM mark").fetchone() == (0,)

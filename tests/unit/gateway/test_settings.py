@@ -81,7 +81,7 @@ def test_known_variables_are_not_told(
     (tmp_path / "url").write_text("sqlite://")
     monkeypatch.setenv("TOLLGATE_DATABASE_URL_FILE", str(tmp_path / "url"))
     monkeypatch.setenv("TOLLGATE_ALLOW_PLAINTEXT", "1")
-    assert load_settings().database_url == "sqlite://"
+    assert load_settings().database_url.get_secret_value() == "sqlite://"
     assert caplog.messages == []
 
 

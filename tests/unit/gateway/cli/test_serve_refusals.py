@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.errors import StartRefused
 from gateway.settings import Settings
@@ -34,7 +35,7 @@ def test_several_workers_without_redis_are_refused() -> None:
 @pytest.mark.parametrize("workers", [1, 4])
 def test_limits_in_redis_are_served(workers: int) -> None:
     """Any number of workers may count there."""
-    check_servable(Settings(workers=workers, redis_url="redis://localhost"))
+    check_servable(Settings(workers=workers, redis_url=SecretStr("redis://localhost")))
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,21 @@ def test_limits_in_redis_are_served(workers: int) -> None:
 def test_replicas_that_share_too_little_are_refused(redis_url: str, database_url: str) -> None:
     """Limits, keys and the bill are one, or they are wrong."""
     with pytest.raises(StartRefused, match="TOLLGATE_DATABASE_URL"):
-        check_servable(Settings(replicas=2, redis_url=redis_url, database_url=database_url))
+        check_servable(
+            Settings(
+                replicas=2, redis_url=SecretStr(redis_url), database_url=SecretStr(database_url)
+            )
+        )
 
 
 def test_replicas_that_share_all_are_served() -> None:
     """Each has its own data folder for its journals."""
     check_servable(
-        Settings(replicas=2, redis_url="redis://localhost", database_url="postgresql://db/tollgate")
+        Settings(
+            replicas=2,
+            redis_url=SecretStr("redis://localhost"),
+            database_url=SecretStr("postgresql://db/tollgate"),
+        )
     )
 
 

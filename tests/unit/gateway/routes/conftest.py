@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.cli.migrate import bring_up_to_date
 from gateway.settings import Settings
@@ -23,7 +24,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings(
         data_dir=tmp_path / "var",
         model_repository=models,
-        database_url=database_url,
+        database_url=SecretStr(database_url),
         password_memory_kibibytes=LEAST_KIBIBYTES,
         log_ins_per_minute=1000,
     )

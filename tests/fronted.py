@@ -15,6 +15,8 @@ NO_ADDRESS_LIMITS = {
     "NGINX_ADDRESS_RATE": "1000000",
     "NGINX_ADDRESS_BURST": "1000000",
     "NGINX_ADDRESS_CONNECTIONS": "10000",
+    "NGINX_DOOR_RATE": "1000000",
+    "NGINX_DOOR_BURST": "1000000",
 }
 """Where all of a load comes from one address."""
 

@@ -13,7 +13,7 @@ from tests.edge import HERE, Edge, ask, open_client, parse_answer, running_edge,
 from tests.wire import ANSWER_SECONDS, send_raw
 
 OPERATOR = "127.0.0.9"
-BURST, CONNECTIONS = 20, 4
+BURST, CONNECTIONS, DOOR_BURST = 20, 4, 3
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,8 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         "NGINX_ADDRESS_RATE": "1",
         "NGINX_ADDRESS_BURST": str(BURST),
         "NGINX_ADDRESS_CONNECTIONS": str(CONNECTIONS),
+        "NGINX_DOOR_RATE": "1",
+        "NGINX_DOOR_BURST": str(DOOR_BURST),
     }
     with running_edge(tmp_path_factory.mktemp("edge"), **settings) as running:
         yield running
@@ -93,6 +95,10 @@ OPERATORS_ONLY = [
     "/v1/./tenants",
     "http://localhost/v1/plans",
     "/v1/plans?a=/v1/models",
+    "/v1/admins",
+    "/v1/admins/adm_x/totp",
+    "/v1/sessions",
+    "/v1/sessions/ses_x",
 ]
 
 
@@ -108,9 +114,17 @@ def test_operator_reaches_the_platform(edge: Edge) -> None:
     assert ask(edge.nginx, "GET", "/v1/plans", source=OPERATOR).body["target"] == "/v1/plans"
 
 
-@pytest.mark.parametrize("target", ["/v1/tenants/ten_x/keys", "/v1/tenants/ten_x/keys/key_y"])
-def test_tenant_reaches_its_keys_from_anywhere(edge: Edge, target: str) -> None:
-    """Customers manage their keys themselves."""
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/tenants/ten_x/keys",
+        "/v1/tenants/ten_x/keys/key_y",
+        "/v1/tenants/ten_x/clients",
+        "/v1/tenants/ten_x/clients/cli_y/rotate",
+    ],
+)
+def test_tenant_reaches_its_keys_and_clients_from_anywhere(edge: Edge, target: str) -> None:
+    """Customers manage them themselves."""
     assert ask(edge.nginx, "GET", target, source="127.0.0.22").status == 200
 
 
@@ -123,6 +137,21 @@ def test_address_that_asks_too_often_gets_429(edge: Edge) -> None:
     assert refused[0].json()["code"] == "address_limited"
     assert refused[0].headers["retry-after"] == "1"
     assert ask(edge.nginx, "GET", "/v1/models", source="127.0.0.24").status == 200
+
+
+DOORS = ["/oauth2/token", "/.well-known/jwks.json", "/v1/models/../../oauth2/token"]
+
+
+@pytest.mark.parametrize("target", DOORS)
+def test_door_without_a_credential_is_limited_sooner(edge: Edge, target: str) -> None:
+    """For an address that knocks too often; what it does with a credential goes on."""
+    source = f"127.0.2.{DOORS.index(target)}"
+    statuses = [ask(edge.nginx, "GET", target, source=source).status for _ in range(2 * BURST)]
+    assert statuses[: DOOR_BURST + 1] == [200] * (DOOR_BURST + 1)
+    assert 429 in statuses
+    other = f"127.0.3.{DOORS.index(target)}"
+    statuses = [ask(edge.nginx, "GET", "/v1/models", source=other).status for _ in range(BURST)]
+    assert statuses == [200] * BURST
 
 
 def test_address_with_too_many_requests_at_once_gets_429(edge: Edge) -> None:

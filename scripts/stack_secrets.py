@@ -41,6 +41,7 @@ def make_secrets(folder: Path) -> list[str]:
     keep("redis_url", lambda: f"redis://tollgate:{redis}@redis:6379/0")
     keep("redis_acl", lambda: redis_acl(redis))
     keep("key_pepper", _random)
+    keep("sealing_key", _random)
     keep("grafana_password", _random)
     return made
 

@@ -44,7 +44,7 @@ def test_a_lost_url_is_written_from_its_password(tmp_path: Path) -> None:
 def test_secrets_are_long_and_differ(tmp_path: Path) -> None:
     """32 random bytes each; the server refuses a shorter pepper."""
     make_secrets(tmp_path)
-    names = ("postgres_password", "redis_password", "key_pepper", "grafana_password")
+    names = ("postgres_password", "redis_password", "key_pepper", "sealing_key", "grafana_password")
     values = {(tmp_path / name).read_text().strip() for name in names}
     assert len(values) == len(names)
     assert all(len(value) >= 43 for value in values)

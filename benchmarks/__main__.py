@@ -22,6 +22,7 @@ from benchmarks.measurement import Measurement, measure_case, take_medians
 from benchmarks.processes import ServerFailed
 from benchmarks.stack import running_target
 from benchmarks.targets import NAMES, Target, build_targets
+from benchmarks.tollgate_tokens import write_tokens
 from benchmarks.wrk import WrkUnavailable, require_wrk
 
 
@@ -98,6 +99,8 @@ def _measure_target(
     target: Target, cases: list[Case], *, seconds: int, folder: Path
 ) -> list[Measurement]:
     with running_target(target, folder / "server.log") as server:
+        if target.clients is not None and target.keys is not None:
+            write_tokens(server, target.clients, target.keys)
         return [
             measure_case(case, target, server, seconds=seconds, folder=folder) for case in cases
         ]

@@ -8,14 +8,16 @@ from benchmarks.cases import MODELS, Case
 from benchmarks.heavy_model import NAME as HEAVY
 from benchmarks.heavy_model import write_heavy_repository
 from benchmarks.processes import ServerCommand
-from benchmarks.tollgate_keys import create_keys, tollgate_command
+from benchmarks.tollgate_keys import Callers, create_callers, tollgate_command
+from benchmarks.tollgate_tokens import SETTINGS as TOKEN_SETTINGS
 
 BARE, TUTORIAL, TOLLGATE = "bare", "tutorial", "tollgate"
 UNBATCHED = "tollgate, no batching"
+TOKENS = "tollgate, tokens"
 REDIS, REDIS_2 = "tollgate, Redis", "tollgate, Redis, 2 workers"
 BARE_TLS = "bare, TLS"
 REDIS_TLS, REDIS_TLS_2 = "tollgate, Redis, TLS", "tollgate, Redis, TLS, 2 workers"
-NAMES = (BARE, TUTORIAL, TOLLGATE, REDIS, REDIS_2, BARE_TLS, REDIS_TLS, REDIS_TLS_2)
+NAMES = (BARE, TUTORIAL, TOLLGATE, TOKENS, REDIS, REDIS_2, BARE_TLS, REDIS_TLS, REDIS_TLS_2)
 _STACK_CASES = ("c1", "c64")
 _BATCH_ROWS = 64
 _UVICORN = (
@@ -30,13 +32,15 @@ class Target:
     """A server, the model that it is asked for, and the keys that open it.
 
     With Redis, ``{redis}`` in the command becomes its URL. With TLS the server listens on
-    ``{socket}`` behind Nginx. Where `only` is given, the other cases are left out.
+    ``{socket}`` behind Nginx. With clients, their tokens are asked for and written to `keys` at the
+    start. Where `only` is given, the other cases are left out.
     """
 
     name: str
     model: str
     command: ServerCommand
     keys: Path | None = None
+    clients: Path | None = None
     has_redis: bool = False
     has_tls: bool = False
     only: tuple[str, ...] = ()
@@ -50,8 +54,9 @@ def build_targets(names: list[str], cases: list[Case], folder: Path) -> list[Tar
     """Prepare the servers that the cases need, in the order in which they take turns."""
     targets = [_uvicorn(BARE), _uvicorn(TUTORIAL), _uvicorn(BARE_TLS)]
     if any(name.startswith(TOLLGATE) for name in names):
-        keys = create_keys(folder)
-        targets += _tollgates(folder, keys)
+        callers = create_callers(folder)
+        keys = callers.keys
+        targets += [*_tollgates(folder, keys), _tokens(folder, callers)]
         if TOLLGATE in names and HEAVY in {case.model for case in cases}:
             targets += _heavy_tollgates(folder, keys)
     order = (*NAMES, UNBATCHED)
@@ -96,6 +101,13 @@ def _tollgates(folder: Path, keys: Path) -> list[Target]:
             )
         )
     return targets
+
+
+def _tokens(folder: Path, callers: Callers) -> Target:
+    """Set Tollgate up for clients with access tokens, which live for minutes."""
+    command = tollgate_command(folder, MODELS, **TOKEN_SETTINGS)
+    tokens = folder / "tokens"
+    return Target(TOKENS, "housing", command, tokens, clients=callers.clients, only=_STACK_CASES)
 
 
 def _heavy_tollgates(folder: Path, keys: Path) -> list[Target]:

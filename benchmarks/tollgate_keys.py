@@ -1,7 +1,8 @@
 """Target (c): Tollgate with every gate on, and the thousand keys of fifty tenants that ask it.
 
-The keys are made as an admin makes them, over the HTTP API of a server started by
-``tollgate demo``. Limits are checked for every request but are too generous to refuse one.
+The keys, and as many OAuth2 clients, are made as an admin makes them, over the HTTP API of a
+server started by ``tollgate demo``. Limits are checked for every request but are too generous to
+refuse one.
 """
 
 import json
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
@@ -43,8 +45,15 @@ def tollgate_command(
     )
 
 
-def create_keys(folder: Path) -> Path:
-    """Create plan, tenants and keys; answer with the file that lists the keys, one per line.
+class Callers(NamedTuple):
+    """Files with one caller per line: keys, and clients as `ID:SECRET`."""
+
+    keys: Path
+    clients: Path
+
+
+def create_callers(folder: Path) -> Callers:
+    """Create plan, tenants, keys and clients; answer with the files that list them.
 
     Raises:
         ServerFailed: the product did not start, or refused a change.
@@ -54,10 +63,15 @@ def create_keys(folder: Path) -> Path:
     ) as server:
         headers = {"Authorization": f"Bearer {_read_admin_key(folder / 'data/demo.json')}"}
         with httpx.Client(base_url=server.url, headers=headers, timeout=30) as admin:
-            keys = _create_all(admin)
-    path = folder / "keys"
+            tenants = _create_tenants(admin)
+            keys = _create_keys(admin, tenants)
+            clients = _create_clients(admin, tenants)
+    return Callers(_write(folder / "keys", keys), _write(folder / "clients", clients))
+
+
+def _write(path: Path, lines: list[str]) -> Path:
     path.touch(mode=0o600)
-    path.write_text("\n".join(keys) + "\n")
+    path.write_text("\n".join(lines) + "\n")
     return path
 
 
@@ -72,18 +86,32 @@ def _read_admin_key(path: Path) -> str:
     raise ServerFailed(f"tollgate demo wrote no {path.name}")
 
 
-def _create_all(admin: httpx.Client) -> list[str]:
-    """Return the keys with the tenants taking turns, as the load sends them in this order."""
+def _create_tenants(admin: httpx.Client) -> list[str]:
     plan_id = _create(admin, "/v1/plans", _PLAN)["plan_id"]
     tenants = []
     for number in range(TENANTS):
         body = {"name": f"benchmark {number}", "plan_id": plan_id, "models": ["*"]}
         tenants.append(_create(admin, "/v1/tenants", body)["tenant_id"])
+    return tenants
+
+
+def _create_keys(admin: httpx.Client, tenants: list[str]) -> list[str]:
+    """Return the keys with the tenants taking turns, as the load sends them in this order."""
     keys = []
     for number in range(KEYS_PER_TENANT):
         wanted = {"name": f"key {number}", "scopes": ["predict"]}
         keys += [_create(admin, f"/v1/tenants/{one}/keys", wanted)["api_key"] for one in tenants]
     return keys
+
+
+def _create_clients(admin: httpx.Client, tenants: list[str]) -> list[str]:
+    """Return the clients in the order of the keys."""
+    clients = []
+    for number in range(KEYS_PER_TENANT):
+        wanted = {"name": f"client {number}", "scopes": ["predict"]}
+        made = [_create(admin, f"/v1/tenants/{one}/clients", wanted) for one in tenants]
+        clients += [f"{client['client_id']}:{client['client_secret']}" for client in made]
+    return clients
 
 
 def _create(admin: httpx.Client, path: str, body: Mapping[str, object]) -> dict[str, str]:

@@ -4,9 +4,10 @@ from typing import Annotated, Final, Self
 
 from pydantic import ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
-from auth.admins import Admin, IssuedSession, Session
+from auth.admins import IssuedSession, Session
 from auth.devices import MAX_CHARACTERS
 from auth.totp import base32_of, provisioning_uri
+from gateway.admin_documents import AdminDocument
 from gateway.log_ins import OpenedSession
 from gateway.schemas import Moment, Page, RequestSchema, ResponseSchema, ScopeName
 
@@ -120,25 +121,6 @@ class TotpConfirmation(RequestSchema):
     model_config = ConfigDict(json_schema_extra={"example": {"totp": "492039"}})
 
     totp: Code
-
-
-class AdminDocument(ResponseSchema):
-    """An admin, without anything that proves it."""
-
-    admin_id: str
-    username: str
-    scopes: list[str]
-    has_totp: bool
-    created_at: Moment
-    disabled_at: Moment | None
-    password_changed_at: Moment
-    last_log_in_at: Moment | None
-
-    @classmethod
-    def of(cls, admin: Admin) -> Self:
-        """Show an admin."""
-        fields = {name: getattr(admin, name) for name in cls.model_fields}
-        return cls.model_validate({**fields, "scopes": sorted(admin.scopes)})
 
 
 class TotpSecretDocument(ResponseSchema):

@@ -25,6 +25,7 @@ GatewayError
 │       ├── ScopeInvalid        a scope that the client does not hold
 │       └── TargetInvalid       a resource that is not ours
 ├── PepperKept                  a step of the pepper's rotation that cannot be done
+├── LogInFailed                 a server did not open a session, or end it
 ├── BackupFailed                a copy of the data could not be made, or is not whole
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 └── StartRefused
@@ -195,6 +196,14 @@ class TargetInvalid(TokenError):
 
 class PepperKept(GatewayError):
     """A step of the pepper's rotation that cannot be done; the pepper stays as it is."""
+
+
+class LogInFailed(GatewayError):
+    """A server did not open a session for this command, or end it; `status` 0 is no answer."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BackupFailed(GatewayError):

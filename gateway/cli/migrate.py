@@ -6,6 +6,8 @@ import contextlib
 import typer
 from alembic.util import CommandError
 
+from auth.actor import command
+from gateway.cli.bootstrap import tell_first_token
 from gateway.cli.console import Json, show_json
 from gateway.data_folder import prepare_data_dir
 from gateway.database import check_schema, migrate, open_engine
@@ -24,11 +26,20 @@ def run_migrations(*, as_json: Json = False) -> None:
 
     Example: TOLLGATE_DATA_DIR=/srv/tollgate tollgate migrate
     """
-    asyncio.run(bring_up_to_date(load_settings()))
+    asyncio.run(_migrate(load_settings()))
     if as_json:
         show_json({"migrated": True})
     else:
         typer.echo("the database is up to date")
+
+
+async def _migrate(settings: Settings) -> None:
+    """Bring the database up to date; whoever makes a new one is shown how to get in."""
+    await bring_up_to_date(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        engine = open_engine(settings)
+        stack.push_async_callback(engine.dispose)
+        await tell_first_token(engine, actor=command())
 
 
 async def bring_up_to_date(settings: Settings) -> None:

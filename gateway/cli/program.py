@@ -21,8 +21,7 @@ tenants and keys work on the same database as a running server, and count from i
 
 First steps:  tollgate demo
 
-In production:  tollgate migrate, then tollgate keys create platform --name admin --scopes all, then
-tollgate serve
+In production:  tollgate migrate, then tollgate admin create NAME, then tollgate serve
 """
 
 
@@ -50,6 +49,11 @@ SUBCOMMANDS: Final = {
     "tenants": Subcommand(
         "tenants", "Create, list, show, change and delete tenants: the customers."
     ),
+    "admin": Subcommand(
+        "admin", "Create, list and change admins: the people who run the platform."
+    ),
+    "login": Subcommand("login", "Log in to a server and keep the session for this user."),
+    "logout": Subcommand("logout", "End the session that `tollgate login` has kept."),
     "keys": Subcommand("keys", "Issue, list, show, rotate and revoke API keys."),
     "pepper": Subcommand("pepper", "Change the pepper of stored secrets, version by version."),
     "audit": Subcommand(

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Final
 
+from auth.actor import system
+from gateway.cli.bootstrap import tell_first_token
 from gateway.cli.failures import USER_ERRORS, one_line
 from gateway.cli.server import run_server
 from gateway.data_folder import keep_new_files_private
@@ -42,6 +44,7 @@ def main() -> None:
             os.write(reports, json.dumps({"step": step, **members}).encode() + b"\n")
 
     async def announce(services: Services) -> None:
+        await tell_first_token(services.engine, actor=system("serve"))
         report(READY, models=sorted({model.name for model in services.registry.models()}))
 
     try:

@@ -12,9 +12,9 @@ from auth.passwords import check_password
 from auth.scopes import TENANTS_READ, TENANTS_WRITE
 from auth.totp import new_totp_secret
 from gateway.admin_access import AdminCaller, Maker, require_self_or
+from gateway.admin_documents import AdminDocument
 from gateway.admin_schemas import (
     AdminChange,
-    AdminDocument,
     AdminPage,
     NewAdmin,
     TotpConfirmation,

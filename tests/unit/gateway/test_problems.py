@@ -23,6 +23,7 @@ MODULES = (
 NEVER_ANSWERED = {
     "AuditBroken",
     "BackupFailed",
+    "LogInFailed",
     "JournalAlive",
     "JournalInUse",
     "JournalUnknown",

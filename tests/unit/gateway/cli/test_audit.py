@@ -8,7 +8,7 @@ from tests.unit.gateway.cli.terminal import Terminal
 
 
 def changed(terminal: Terminal) -> Terminal:
-    """Make two changes."""
+    """Make two changes; the first token of the installation is one as well."""
     for name in ("one", "two"):
         assert terminal.run("plans", "create", "--name", name).status == 0
     return terminal
@@ -27,7 +27,11 @@ def cut(terminal: Terminal, statement: str) -> None:
 def test_log_names_the_user_who_ran_the_command(migrated: Terminal) -> None:
     """As the system knows him."""
     listed = changed(migrated).run("audit", "list", "--json").document["data"]
-    assert [entry["action"] for entry in listed] == ["plan.create", "plan.create"]
+    assert [entry["action"] for entry in listed] == [
+        "bootstrap.issue",
+        "plan.create",
+        "plan.create",
+    ]
     assert listed[0]["principal"]["kind"] == "command"
     assert listed[0]["principal"]["id"]
 
@@ -36,16 +40,16 @@ def test_table_is_for_people(migrated: Terminal) -> None:
     """One line for each change."""
     lines = changed(migrated).run("audit", "list", "--limit", "1").out.splitlines()
     assert lines[0].split() == ["SEQUENCE", "OCCURRED_AT", "BY", "ACTION", "TARGET", "TENANT_ID"]
-    assert "plan.create" in lines[1]
+    assert "bootstrap.issue" in lines[1]
     assert len(lines) == 2
 
 
 def test_whole_log_is_verified_and_prints_its_head(migrated: Terminal) -> None:
     """Which is good for the next run."""
     head = changed(migrated).run("audit", "verify", "--json").document["head"]
-    assert head.startswith("2:")
+    assert head.startswith("3:")
     again = migrated.run("audit", "verify", "--head", head)
-    assert (again.status, again.out.startswith("2 entries are as they were written")) == (0, True)
+    assert (again.status, again.out.startswith("3 entries are as they were written")) == (0, True)
 
 
 def test_tampering_is_one_line_and_exit_1(migrated: Terminal) -> None:
@@ -59,9 +63,9 @@ def test_tampering_is_one_line_and_exit_1(migrated: Terminal) -> None:
 def test_cut_log_is_found_by_the_noted_head(migrated: Terminal) -> None:
     """Alone it would be whole."""
     head = changed(migrated).run("audit", "verify", "--json").document["head"]
-    cut(migrated, "DELETE FROM audit_events WHERE sequence = 2")
+    cut(migrated, "DELETE FROM audit_events WHERE sequence = 3")
     assert migrated.run("audit", "verify").status == 0
-    assert "it ended at 2" in migrated.run("audit", "verify", "--head", head).err
+    assert "it ended at 3" in migrated.run("audit", "verify", "--head", head).err
 
 
 def test_log_is_read_without_the_servers_secrets(migrated: Terminal) -> None:

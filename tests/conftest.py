@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from gateway.database import create_engine, migrate
+from tests.planted import leaks_below
 from tests.postgres_server import PostgresServer, name_of, running_postgres
 from tests.serving import Server, free_port
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_log_holds_a_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After everything else, look through the logs of all servers that the run has started."""
+    yield
+    leaks = leaks_below(tmp_path_factory.getbasetemp())
+    assert leaks == [], f"secrets in logs: {leaks}"
 
 
 @pytest.fixture(scope="module")

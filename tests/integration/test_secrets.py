@@ -1,7 +1,9 @@
 """A secret stands in the one answer that shows it: in no other, no log, no file, no encoding."""
 
 import base64
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -10,36 +12,34 @@ from pathlib import Path
 
 import pytest
 
+from auth.api_keys import mint
+from auth.sealing import Sealer
+from auth.secret_files import VersionedSecret
+from auth.signing_keys import sealing_context
+from tests.integration.planting import Planted, plant_people, plant_reports, plant_tokens
 from tests.load import Caller
+from tests.planted import appearances, encodings_of_bytes, leaks_below
 from tests.population import make_caller, make_plan, make_tenant
 from tests.serving import ROOT, Answer, Server, free_port
 from tests.wire import send_raw
 
 PEPPER = "planted-pepper-5pQz7LmXw2Rk9TbV4NcY8HdJ"
+SEALING_KEY = "planted-sealing-key-6tHs8NkYv3Qj1WcX5MdZ9GbF"
+REDIS_PASSWORD = "planted-redis-2kLq9WnT"
+DATABASE_PASSWORD = "planted-database-7rJx4VbM"
+PLANTED = {"pepper": PEPPER, "sealing key": SEALING_KEY, "password of Redis": REDIS_PASSWORD}
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a server left behind after a day's work, and the secrets that it was trusted with."""
 
-    secrets: list[str]
+    secrets: dict[str, str]
+    private_keys: list[bytes]
     answers: bytes
     log: bytes
     metrics: bytes
     files: dict[str, bytes]
-
-
-def encodings(secret: str) -> dict[str, bytes]:
-    """Write a secret as it might hide: raw, base64 at every offset, hex, percent-encoded."""
-    raw = secret.encode()
-    found = {"raw": raw, "hex": raw.hex().encode(), "HEX": raw.hex().upper().encode()}
-    found["percent"] = "".join(f"%{byte:02X}" for byte in raw).encode()
-    for offset in range(3):
-        text = base64.b64encode(b"\0" * offset + raw)
-        inner = text[4 if offset else 0 : (len(raw) + offset) // 3 * 4]
-        found[f"base64 at {offset}"] = inner
-        found[f"base64url at {offset}"] = inner.translate(bytes.maketrans(b"+/", b"-_"))
-    return found
 
 
 def secret_part(api_key: str) -> str:
@@ -74,7 +74,7 @@ def bad_requests(server: Server, caller: Caller) -> list[Answer | bytes]:
     ]
 
 
-def work(server: Server) -> tuple[list[str], bytes]:
+def work(server: Server) -> tuple[dict[str, str], bytes]:
     """Do good and bad work with keys; return the secrets, and answers that may not show them."""
     admin_key = server.demo["admin_key"]
     scopes = ["predict", "usage:read", "keys:read", "keys:write"]
@@ -94,7 +94,11 @@ def work(server: Server) -> tuple[list[str], bytes]:
     assert server.call("DELETE", f"{path}/{caller.key_id}", key=admin_key).status == 204
     answers.append(server.predict(now.api_key, server.demo["example"]))
     keys = [caller.api_key, now.api_key, *(server.demo[name] for name in DEMO_KEYS)]
-    return [PEPPER, *(secret_part(key) for key in keys)], repr(answers).encode()
+    planted = Planted({f"key {number}": secret_part(key) for number, key in enumerate(keys)})
+    plant_tokens(server, planted)
+    plant_people(server, planted)
+    plant_reports(server, planted)
+    return planted.secrets | PLANTED, repr(answers + planted.answers).encode()
 
 
 KEYS_ROUTE = "/v1/tenants/{tenant_id}/keys"
@@ -102,6 +106,9 @@ ROUTES = {
     *("", "/healthz/ready", "/openapi.json", "/v1/usage", "/v1/plans", "/v1/plans/{plan_id}"),
     *("/v1/models/{model}:predict", "/v1/tenants"),
     *(KEYS_ROUTE, f"{KEYS_ROUTE}/{{key_id}}", f"{KEYS_ROUTE}/{{key_id}}/rotate"),
+    *("/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/v1/tenants/{tenant_id}/clients"),
+    *("/v1/admins", "/v1/admins/{admin_id}/totp", "/v1/admins/{admin_id}/totp/confirm"),
+    *("/v1/sessions", "/v1/keys:report-leak"),
 }
 DEMO_KEYS = ("api_key", "admin_key", "billing_key")
 
@@ -112,6 +119,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     folder = tmp_path_factory.mktemp("secrets")
     address = f"127.0.0.1:{free_port()}"
     settings = {"TOLLGATE_LOG_LEVEL": "debug", "TOLLGATE_KEY_PEPPER": PEPPER}
+    settings["TOLLGATE_SEALING_KEY"] = SEALING_KEY
+    settings["TOLLGATE_REDIS_URL"] = f"redis://tollgate:{REDIS_PASSWORD}@127.0.0.1:{free_port()}/0"
     settings |= {"TOLLGATE_METRICS_LISTEN": address, "TOLLGATE_LOG_FORMAT": "json"}
     server = Server(folder, free_port(), settings=settings)
     server.start()
@@ -123,7 +132,16 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     log = "\n".join(line for line in server.log().split("\n") if "curl" not in line)
     after = contents(folder)
     files = {f"running {name}": data for name, data in while_running.items()} | after
-    return Evidence(secrets, answers, log.encode(), metrics, files)
+    private_keys = opened_private_keys(folder)
+    return Evidence(secrets, private_keys, answers, log.encode(), metrics, files)
+
+
+def opened_private_keys(folder: Path) -> list[bytes]:
+    """Open the private signing keys of a server that has ended, as only its sealing key can."""
+    sealer = Sealer(VersionedSecret({1: SEALING_KEY.encode()}))
+    with contextlib.closing(sqlite3.connect(folder / "tollgate.db")) as database:
+        rows = database.execute("SELECT kid, sealed_private FROM signing_keys").fetchall()
+    return [sealer.open(sealed, sealing_context(kid)) for kid, sealed in rows if sealed]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -136,16 +154,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def appearances(secrets: list[str], data: bytes) -> list[tuple[str, str]]:
-    """List which secrets stand in the bytes, by the start of the secret and the encoding."""
-    return [
-        (secret[:6], name)
-        for secret in secrets
-        for name, encoded in encodings(secret).items()
-        if encoded in data
-    ]
-
-
 def test_encodings_are_found_at_every_offset() -> None:
     """The search below would find a secret that hides in a longer text."""
     for prefix in ("", "a", "ab", "abc"):
@@ -155,15 +163,30 @@ def test_encodings_are_found_at_every_offset() -> None:
     assert not appearances([PEPPER], b"nothing")
 
 
+def test_every_kind_of_secret_is_planted(evidence: Evidence) -> None:
+    """Twenty places and more, and the search has something to look for in each."""
+    assert len(evidence.secrets) + len(evidence.private_keys) + len({DATABASE_PASSWORD}) >= 20
+    assert all(len(secret) >= 8 for secret in evidence.secrets.values())
+
+
+def test_private_signing_key_is_nowhere(evidence: Evidence) -> None:
+    """It is stored sealed, and opened in memory alone."""
+    assert evidence.private_keys
+    places = [evidence.answers, evidence.log, evidence.metrics, *evidence.files.values()]
+    for key in evidence.private_keys:
+        for encoded in encodings_of_bytes(key).values():
+            assert not any(encoded in place for place in places)
+
+
 def test_secret_is_in_no_answer(evidence: Evidence) -> None:
     """Good or bad, no answer but the one that shows a key holds it."""
-    assert appearances(evidence.secrets, evidence.answers) == []
+    assert appearances([*evidence.secrets.values()], evidence.answers) == []
 
 
 def test_secret_is_in_no_log(evidence: Evidence) -> None:
     """Not at debug level either; the demo's printed request is the one exception."""
     assert b'"level":"debug"' in evidence.log
-    assert appearances(evidence.secrets, evidence.log) == []
+    assert appearances([*evidence.secrets.values()], evidence.log) == []
 
 
 def test_log_tells_neither_paths_nor_queries_nor_bodies(evidence: Evidence) -> None:
@@ -177,14 +200,41 @@ def test_log_tells_neither_paths_nor_queries_nor_bodies(evidence: Evidence) -> N
 def test_secret_is_in_no_metric(evidence: Evidence) -> None:
     """Nothing that a caller wrote is a label."""
     assert b"tollgate_requests_total" in evidence.metrics
-    assert appearances(evidence.secrets, evidence.metrics) == []
+    assert appearances([*evidence.secrets.values()], evidence.metrics) == []
 
 
 def test_secret_is_in_no_file(evidence: Evidence) -> None:
     """Database, journal, their write-ahead logs and everything else in the data folder."""
     assert {"tollgate.db", "journals/worker-0.db"} <= evidence.files.keys()
     for name, data in evidence.files.items():
-        assert appearances(evidence.secrets, data) == [], name
+        assert appearances([*evidence.secrets.values()], data) == [], name
+
+
+def test_password_of_the_database_is_in_no_message(tmp_path: Path) -> None:
+    """A database that is away is told without it, at debug level too."""
+    url = f"postgresql://tollgate:{DATABASE_PASSWORD}@127.0.0.1:{free_port()}/records"
+    settings = {"TOLLGATE_DATABASE_URL": url, "TOLLGATE_LOG_LEVEL": "debug"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "serve"],
+        cwd=ROOT,
+        env=settings | {"TOLLGATE_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr
+    assert appearances([DATABASE_PASSWORD], done.stdout + done.stderr) == []
+
+
+@pytest.mark.parametrize(
+    "hidden", [mint(kind="sess").text, "tg_clnt_0", "%74%67%5F%6C%69%76%65%5F"]
+)
+def test_search_of_all_logs_finds_a_secret(tmp_path: Path, hidden: str) -> None:
+    """What runs after the whole suite is not blind (`tests/conftest.py`)."""
+    (tmp_path / "server.log").write_text(f"curl tg_live_on_purpose\nrequest {hidden} failed\n")
+    leaks = leaks_below(tmp_path)
+    (tmp_path / "server.log").unlink()
+    assert len(leaks) == 1
 
 
 def test_secret_is_in_no_message_of_the_command(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.errors import CredentialInvalid, CredentialMissing, TenantSuspended
-from gateway.attempts import AttemptWindows, FailedAttempts, Tally
-from gateway.errors import AddressLimited, CredentialInUrl
+from gateway.attempts import AttemptWindows, ClientAttempts, FailedAttempts, Tally
+from gateway.errors import AddressLimited, ClientLimited, CredentialInUrl
 
 
 class Clock:
@@ -135,3 +135,23 @@ def test_operator_is_told_once_a_window(clock: Clock, caplog: pytest.LogCaptureF
         failed.judge(_from("192.0.2.7"), CredentialMissing())
     [message] = caplog.messages
     assert message.startswith("192.0.2.7 ")
+
+
+def test_failures_are_counted_for_the_client_that_was_named(clock: Clock) -> None:
+    """From whichever address; the error stays what it was until there are too many."""
+    attempts = ClientAttempts(2, AttemptWindows(now=clock))
+    error = CredentialInvalid("wrong")
+    judged = [attempts.judge("cli_a", error) for _ in range(3)]
+    assert judged[:2] == [error, error]
+    assert isinstance(judged[2], ClientLimited)
+    assert judged[2].retry_after_seconds == 60
+    assert attempts.judge("cli_b", error) is error
+
+
+def test_names_without_end_are_not_remembered(clock: Clock) -> None:
+    """A stranger chooses what is counted, and not how much memory that takes."""
+    windows = AttemptWindows(now=clock)
+    attempts = ClientAttempts(1, windows)
+    for tail in ("a", "b"):
+        attempts.judge("c" * 64 + tail, CredentialInvalid("wrong"))
+    assert len(windows) == 1

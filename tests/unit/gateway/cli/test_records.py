@@ -1,11 +1,13 @@
 """Plans, tenants and keys from the command line."""
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from tests.unit.auth.jwks import make_pair
 from tests.unit.gateway.cli.terminal import Terminal
 
 
@@ -246,3 +248,30 @@ def test_misspelt_setting_is_one_line_on_stderr(terminal: Terminal) -> None:
     assert (done.status, done.document) == (0, {"migrated": True})
     assert done.err.count("TOLLGATE_PROT is no setting") == 1
     assert "TOLLGATE_PORT" in done.err
+
+
+def test_client_is_made_rotated_and_revoked(migrated: Terminal) -> None:
+    """From the command line, with its secret shown when it is made and never again."""
+    made = migrated.run(
+        "clients", "create", "platform", "--name", "billing", "--scopes", "usage:read:all", "--json"
+    ).document
+    client_id = made["client_id"]
+    assert made["client_secret"].startswith("tg_clnt_")
+    shown = migrated.run("clients", "show", "platform", client_id)
+    assert made["client_secret"] not in shown.out
+    rotated = migrated.run("clients", "rotate", "platform", client_id, "--json").document
+    assert rotated["client_secret"] not in ("", made["client_secret"])
+    assert migrated.run("clients", "revoke", "platform", client_id).status == 0
+    [listed] = migrated.run("clients", "list", "platform", "--json").document["data"]
+    assert listed["revoked_at"] is not None
+
+
+def test_client_that_signs_brings_its_keys_in_a_file(migrated: Terminal, tmp_path: Path) -> None:
+    """And is told of a file that holds none."""
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps(make_pair().jwks(kid="mine")))
+    words = ("clients", "create", "platform", "--name", "c", "--scopes", "predict", "--jwks")
+    assert migrated.run(*words, str(path), "--json").document["key_ids"] == ["mine"]
+    path.write_text("[]")
+    refused = migrated.run(*words, str(path))
+    assert (refused.status, "jwks" in refused.err) == (1, True)

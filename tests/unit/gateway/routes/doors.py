@@ -36,6 +36,7 @@ class Door:
         key: str = "",
         peer: tuple[str, int] | None = ("192.0.2.7", 1),
         forwarded: str = "",
+        form: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Send one request from an address."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -44,7 +45,8 @@ class Door:
         async with httpx.AsyncClient(transport=transport, base_url="http://tollgate") as client:
             method, path = operation
             body = b'{"instances": [{"amount": 21}]}' if method == "POST" else None
-            return await client.request(method, path, headers=headers, content=body)
+            content = None if form else body
+            return await client.request(method, path, headers=headers, content=content, data=form)
 
     async def statuses(self, count: int, operation: tuple[str, str], **options: Any) -> list[int]:  # noqa: ANN401
         """Send a request several times."""

@@ -9,6 +9,7 @@ from gateway.settings import Settings
 from tests.unit.gateway.routes.doors import DOORS, PREDICT, READ, Door, open_door
 
 LIMIT = 3
+TOKEN = ("POST", "/oauth2/token")
 LOW = {"failed_attempts_per_minute": LIMIT, "public_requests_per_minute": LIMIT}
 
 
@@ -152,3 +153,23 @@ async def test_only_known_assets_are_served(direct: Door) -> None:
     for number, name in enumerate(("redoc.standalone.js", "..", "%2e%2e%2fcore.py", "", "x.css")):
         peer = (f"192.0.2.{number}", 1)
         assert await direct.statuses(1, ("GET", f"/docs-assets/{name}"), peer=peer) == [404]
+
+
+async def test_token_door_counts_every_request_of_an_address(settings: Settings) -> None:
+    """Whatever was asked, apart from the pages, and from what others do."""
+    async with open_door(settings, token_requests_per_minute=LIMIT) as door:
+        assert await door.statuses(LIMIT, TOKEN) == [400] * LIMIT
+        answer = await door.ask(TOKEN)
+        assert (answer.status_code, answer.json()["code"]) == (429, "address_limited")
+        assert await door.statuses(1, ("POST", "/oauth2/revoke")) == [429]
+        assert await door.statuses(1, TOKEN, peer=("192.0.2.8", 1)) == [400]
+        assert await door.statuses(1, ("GET", "/.well-known/jwks.json")) == [200]
+
+
+async def test_failures_of_clients_and_of_keys_count_together(direct: Door) -> None:
+    """A guesser gains nothing by knocking at another door."""
+    form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"}
+    refused = [await direct.ask(TOKEN, form=form) for _ in range(LIMIT)]
+    assert [answer.status_code for answer in refused] == [401] * LIMIT
+    assert await direct.statuses(1, READ, key="garbage") == [429]
+    assert await direct.statuses(1, READ, key=await direct.good_key()) == [200]

@@ -14,6 +14,7 @@ from tests.forgeries.mutations import mutations
 from tests.tokens import Office, set_up_forge, token_gate
 from tests.unit.auth.conftest import FakeClock
 
+MUTATIONS = 100_000
 ROOT = Path(__file__).parents[3]
 
 # What a token is worth does not depend on the database.
@@ -68,16 +69,13 @@ async def test_nested_texts_recurse_nowhere(forge: Forge, gate: TokenGate) -> No
     assert not any(is_accepted(gate.authenticate, token) for token in tokens)
 
 
-@pytest.mark.parametrize(
-    "count", [20_000, pytest.param(100_000, marks=pytest.mark.soak)], ids=["some", "all"]
-)
 @on_sqlite
 async def test_only_the_original_is_accepted_of_its_mutations(
-    forge: Forge, gate: TokenGate, count: int
+    forge: Forge, gate: TokenGate
 ) -> None:
-    """Random changes of a good token; nothing else is raised."""
+    """A hundred thousand random changes of a good token; nothing else is raised."""
     valid = forge.valid
-    mutants = mutations(valid, random.Random(count), count)  # noqa: S311 - repeatable
+    mutants = mutations(valid, random.Random(7519), MUTATIONS)  # noqa: S311 - repeatable
     assert [text for text in mutants if is_accepted(gate.authenticate, text)] == []
     assert is_accepted(gate.authenticate, valid)
 

@@ -2,6 +2,7 @@
 
 import re
 import string
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -82,3 +83,9 @@ def test_repr_of_a_parsed_key_has_no_secret() -> None:
     """A parsed key can be logged."""
     minted = mint(kind="live")
     assert minted.text.rpartition("_")[2] not in f"{minted!r} {minted} {[minted]}"
+
+
+def test_published_pattern_is_the_one_that_is_used() -> None:
+    """Secret scanners read it in the documentation."""
+    page = Path(__file__).parents[3] / "docs" / "security.md"
+    assert f"\n{PATTERN}\n" in page.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from auth.client_keys import ClientKey, read_keys
 from auth.client_records import client_from, read_client_keys
 from auth.client_tables import oauth_client_keys, oauth_client_secrets, oauth_clients
 from auth.clients import CLIENT_ID_PREFIX, Client, IssuedClient, client_id_of, mint_secret
-from auth.errors import ClientNotFound, InvalidChange
+from auth.errors import ClientNotFound, CredentialEnded, InvalidChange
 from auth.rules import (
     check_expiry,
     check_name,
@@ -156,8 +156,8 @@ class ClientStore(Catalogue):
         secret takes no keys.
 
         Raises:
-            InvalidChange: the overlap is out of range, the client is revoked or expired, or the
-                keys do not fit.
+            CredentialEnded: the client is revoked or expired.
+            InvalidChange: the overlap is out of range, or the keys do not fit.
             ClientNotFound: there is none of this id, or it is another tenant's.
         """
         check_overlap(overlap_seconds)
@@ -269,9 +269,9 @@ def _row(client: Client, revision: int) -> dict[str, Any]:
 
 def _check_rotation(client: Client, keys: tuple[ClientKey, ...], *, now: datetime) -> None:
     if client.revoked_at is not None:
-        raise InvalidChange("the client is revoked", "client_id")
+        raise CredentialEnded("the client is revoked")
     if client.expires_at is not None and client.expires_at <= now:
-        raise InvalidChange("the client has expired", "client_id")
+        raise CredentialEnded("the client has expired")
     if keys and client.authentication == "client_secret":
         raise InvalidChange("is for clients that sign; this one has a secret", "jwks")
     if not keys and client.authentication == "private_key_jwt":

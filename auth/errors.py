@@ -20,6 +20,7 @@ AuthError
 │   ├── AdminNotFound           no such admin
 │   └── SessionNotFound         no such session, or another admin's
 ├── SigningKeyMissing           there is no key to sign access tokens with
+├── CredentialEnded             what is to be changed was revoked or has expired
 ├── KeysetUnavailable           the keys in memory are known to be stale, the database is away
 ├── PasswordWorkFull            too many passwords wait to be verified
 ├── InvalidChange               a value that the catalogue does not take
@@ -143,6 +144,14 @@ class AdminNotFound(NotFound):
 
 class SessionNotFound(NotFound):
     """There is no such session, or it is another admin's: never told apart."""
+
+
+class CredentialEnded(AuthError):
+    """What is to be changed was revoked or has expired; `message` says which."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class KeysetUnavailable(AuthError):

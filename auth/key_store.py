@@ -12,7 +12,7 @@ from auth.api_keys import ParsedKey, mint
 from auth.audit import Audited, Event, facts_of
 from auth.bindings import UNBOUND, Bindings
 from auth.catalogue import Catalogue
-from auth.errors import InvalidChange, KeyNotFound
+from auth.errors import CredentialEnded, KeyNotFound
 from auth.rows import API_KEY_COLUMNS, api_key_from
 from auth.rules import (
     check_expiry,
@@ -139,7 +139,8 @@ class KeyStore(Catalogue):
         A secret that already had an end keeps it if it is sooner.
 
         Raises:
-            InvalidChange: the overlap is out of range, or the key is revoked or expired.
+            CredentialEnded: the key is revoked or expired.
+            InvalidChange: the overlap is out of range.
             KeyNotFound: there is none of this id, or it is another tenant's.
         """
         check_overlap(overlap_seconds)
@@ -235,9 +236,9 @@ async def _key_in(connection: AsyncConnection, tenant_id: str, key_id: str) -> A
 
 def _check_alive(key: ApiKey, *, now: datetime) -> None:
     if key.revoked_at is not None:
-        raise InvalidChange("the key is revoked", "key_id")
+        raise CredentialEnded("the key is revoked")
     if key.expires_at is not None and key.expires_at <= now:
-        raise InvalidChange("the key has expired", "key_id")
+        raise CredentialEnded("the key has expired")
 
 
 async def _end_secrets(

@@ -16,6 +16,8 @@ from auth.tenants import ALL_MODELS, PLATFORM_TENANT_ID
 
 NAME_CHARACTERS: Final = 200
 MAX_MODELS: Final = 1000
+MIN_RATE_PER_SECOND: Final = 1e-6
+"""One request in eleven days; the time that one takes up must still be a number."""
 MAX_RATE_PER_SECOND: Final = 1_000_000.0
 MAX_COUNT: Final = 10**15
 MAX_OVERLAP_SECONDS: Final = 90 * 86_400
@@ -54,9 +56,9 @@ def check_rate(requests_per_second: float | None, burst: int | None) -> int | No
         if burst is not None:
             raise InvalidChange("needs requests_per_second", "burst")
         return None
-    if not 0 < requests_per_second <= MAX_RATE_PER_SECOND:
+    if not MIN_RATE_PER_SECOND <= requests_per_second <= MAX_RATE_PER_SECOND:
         raise InvalidChange(
-            f"must be above 0 and at most {MAX_RATE_PER_SECOND:.0f}", "requests_per_second"
+            f"must be {MIN_RATE_PER_SECOND:f} to {MAX_RATE_PER_SECOND:.0f}", "requests_per_second"
         )
     check_count(burst, field="burst", least=1)
     return max(1, math.ceil(requests_per_second)) if burst is None else burst

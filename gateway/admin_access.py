@@ -55,12 +55,16 @@ class AdminCaller:
     def require_held(self, scopes: tuple[str, ...]) -> None:
         """Pass if the caller holds the scopes that it wants to give.
 
+        An admin is bound to no networks, so only who is bound to none either may make one.
+
         Raises:
             ScopeNotGrantable: it does not.
+            BindingNotGrantable: the caller is bound to models or networks.
         """
         excess = frozenset(scopes) - self.principal.scopes
         if excess:
             raise ScopeNotGrantable(tuple(sorted(excess)))
+        self.principal.require_grantable(scopes)
 
 
 def require_self_or(*scopes: str) -> Callable[..., Awaitable[AdminCaller]]:

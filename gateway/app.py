@@ -120,13 +120,14 @@ def create_control_plane(
         redirect_slashes=False,  # a path that is not served is a 404, with or without a slash
     )
     guard = _guard(settings, settings.public_requests_per_minute)
-    for router in (pages.router, well_known.router, leaks.router):
+    public = (pages.router, well_known.router, leaks.router)
+    for router in public:
         app.include_router(router, dependencies=[Depends(guard)])
     token_guard = _guard(settings, settings.token_requests_per_minute)
     app.include_router(oauth.router, dependencies=[Depends(token_guard)])
     for router in ROUTERS:
         app.include_router(router)
-    install_problem_handlers(app)
+    install_problem_handlers(app, (*public, oauth.router, *ROUTERS))
     install_openapi(app)
     return app
 

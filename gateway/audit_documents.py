@@ -11,10 +11,8 @@ from auth.audit_log import AuditWish
 from auth.principal import Principal
 from auth.tenants import PLATFORM_TENANT_ID
 from gateway.dependencies import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS
-from gateway.moments import microseconds, moment_of, parse_moment
+from gateway.moments import MomentText, microseconds, moment_of, parse_moment
 from gateway.schemas import Moment, ResponseSchema
-
-_MOMENT = "a date or an RFC 3339 moment"
 
 
 class AuditQuery(BaseModel):
@@ -37,13 +35,8 @@ class AuditQuery(BaseModel):
     target: Annotated[
         str | None, Field(max_length=64, description="Only what was changed of this record")
     ] = None
-    start: Annotated[
-        str | None, Field(alias="from", max_length=40, description=f"First moment: {_MOMENT}")
-    ] = None
-    end: Annotated[
-        str | None,
-        Field(alias="to", max_length=40, description=f"First moment not told: {_MOMENT}"),
-    ] = None
+    start: Annotated[MomentText | None, Field(alias="from", description="First moment")] = None
+    end: Annotated[MomentText | None, Field(alias="to", description="First moment not told")] = None
 
     def wish(self, tenant_id: str | None) -> AuditWish:
         """Say what is wished for, of one tenant if one is named.

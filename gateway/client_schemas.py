@@ -8,13 +8,13 @@ from pydantic.config import JsonDict
 from auth.bindings import Bindings
 from auth.client_keys import MAX_KEYS
 from auth.clients import Client, IssuedClient
-from auth.rules import MAX_OVERLAP_SECONDS
 from gateway.schemas import (
     BoundModels,
     KeyLimits,
     Moment,
     Name,
     Networks,
+    Overlap,
     Page,
     RequestSchema,
     ResponseSchema,
@@ -66,7 +66,7 @@ class ClientRotation(RequestSchema):
 
     model_config = ConfigDict(json_schema_extra={"example": {"overlap_seconds": 86_400}})
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = 0
+    overlap_seconds: Overlap = 0
     jwks: JsonWebKeySet | None = None
 
 

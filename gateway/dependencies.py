@@ -119,7 +119,10 @@ class PageQuery(BaseModel):
 
     after: Annotated[
         str | None,
-        Field(max_length=64, description="`next` of the page before; absent for the first page"),
+        Field(
+            pattern=r"^[A-Za-z0-9_]{1,64}$",
+            description="`next` of the page before; absent for the first page",
+        ),
     ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS, description="Most items in one page")] = (
         DEFAULT_PAGE_ITEMS

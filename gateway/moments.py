@@ -2,8 +2,18 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import Field, WithJsonSchema
 
 from gateway.usage.errors import RangeInvalid
+
+MomentText = Annotated[
+    str,
+    Field(max_length=40),
+    WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}),
+]
+"""A date or an RFC 3339 moment in a query, as `parse_moment` reads it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM = re.compile(

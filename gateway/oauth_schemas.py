@@ -23,7 +23,7 @@ _PROOF: Final[JsonSchema] = {
     "client_assertion": {"type": "string", "description": "A signed JWT (RFC 7523)"},
 }
 _TOKEN: Final[JsonSchema] = {
-    "token": {"type": "string", "description": "An access token"},
+    "token": {"type": "string", "minLength": 1, "description": "An access token"},
     "token_type_hint": {"type": "string", "description": "Ignored: there is one type"},
 }
 
@@ -81,7 +81,11 @@ def token_request() -> JsonSchema:
             "description": "Separated by spaces; absent for all that the client has: "
             + " ".join(sorted(ALL_SCOPES)),
         },
-        "resource": {"type": "string", "format": "uri", "description": "This API (RFC 8707)"},
+        "resource": {
+            "type": "string",
+            "anyOf": [{"format": "uri"}, {"maxLength": 0}],
+            "description": "This API (RFC 8707)",
+        },
     }
     return _form(members, required="grant_type", example={"grant_type": GRANT_TYPE})
 

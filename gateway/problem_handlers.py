@@ -1,12 +1,13 @@
 """Answer every control-plane failure with a problem document."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from auth.errors import AuthError
 from gateway.errors import (
@@ -33,8 +34,12 @@ _NOT_FOUND = 404
 _METHOD_NOT_ALLOWED = 405
 
 
-def install_problem_handlers(app: FastAPI) -> None:
-    """Register one handler for each family of errors, FastAPI's own included."""
+def install_problem_handlers(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Register one handler for each family of errors, FastAPI's own included.
+
+    `routers` are those of the app: what they serve under a path is what a 405 names.
+    """
+    app.state.routes = [route for router in routers for route in router.routes]
     for family in (*_HANDLED, Exception):
         app.add_exception_handler(family, _answer_error)
     app.add_exception_handler(TokenError, _answer_token_error)
@@ -68,12 +73,23 @@ async def _answer_token_error(request: Request, error: Exception) -> Response:
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 0
-    headers = (error.headers if isinstance(error, HTTPException) else None) or {}
     if status == _NOT_FOUND:
         return _respond(request, problem_of(RouteNotFound()))
     if status == _METHOD_NOT_ALLOWED:
-        return _respond(request, problem_of(MethodNotAllowed(headers.get("Allow", ""))))
+        return _respond(request, problem_of(MethodNotAllowed(_methods_of(request))))
     return _respond(request, problem_of(JsonInvalid("the body cannot be read as JSON")))
+
+
+def _methods_of(request: Request) -> str:
+    """List what may be asked under a path (RFC 9110 section 10.2.1).
+
+    Each method is a route of its own, and Starlette would name those of the first one alone.
+    """
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods
+    return ", ".join(sorted(found))
 
 
 async def _answer_validation(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from typing import Annotated, Generic, Literal, Self, TypeVar
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,6 +26,7 @@ from auth.rules import (
     MAX_MODELS,
     MAX_OVERLAP_SECONDS,
     MAX_RATE_PER_SECOND,
+    MIN_RATE_PER_SECOND,
     NAME_CHARACTERS,
 )
 from auth.scopes import ALL_SCOPES
@@ -41,8 +43,17 @@ ScopeName = Annotated[
     StringConstraints(min_length=1, max_length=64),
     Field(json_schema_extra={"enum": sorted(ALL_SCOPES)}),
 ]
-RequestsPerSecond = Annotated[float, Field(gt=0, le=MAX_RATE_PER_SECOND)]
-Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+RequestsPerSecond = Annotated[float, Field(ge=MIN_RATE_PER_SECOND, le=MAX_RATE_PER_SECOND)]
+
+
+def _whole(value: object) -> object:
+    """Take 3.0 as the number 3, which it is in JSON Schema (2020-12, section 6.1.1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+TAKES_WHOLE = BeforeValidator(_whole)
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT), TAKES_WHOLE]
+Overlap = Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS), TAKES_WHOLE]
 Models = Annotated[list[ModelName], Field(max_length=MAX_MODELS)]
 BoundModels = Annotated[
     list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]],
@@ -95,7 +106,7 @@ class NewPlan(RequestSchema):
     name: Name
     requests_per_second: RequestsPerSecond | None = None
     burst: Count | None = None
-    units_per_month: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
+    units_per_month: Annotated[int, Field(ge=0, le=MAX_COUNT), TAKES_WHOLE] | None = None
     max_in_flight: Count | None = None
 
 
@@ -213,7 +224,7 @@ class KeyRotation(RequestSchema):
 
     model_config = ConfigDict(json_schema_extra={"example": {"overlap_seconds": 86_400}})
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS)] = 0
+    overlap_seconds: Overlap = 0
 
 
 class KeyDocument(ResponseSchema):

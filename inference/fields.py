@@ -109,10 +109,19 @@ def _number_schema(feature: Feature, datatype: Datatype) -> CoreSchema:
         return _integer_schema(int(low), int(high))
     if feature.allow_nan:
         return _open_number_schema(feature, float(_limits(datatype)[1]))
-    step = 1 if feature.type == "integer" else None
-    return core_schema.float_schema(
-        strict=True, allow_inf_nan=False, ge=float(low), le=float(high), multiple_of=step
+    number = core_schema.float_schema(
+        strict=True, allow_inf_nan=False, ge=float(low), le=float(high)
     )
+    if feature.type == "number":
+        return number
+    return core_schema.no_info_after_validator_function(_whole, number)
+
+
+def _whole(value: float) -> float:
+    """Pass a whole number; `multiple_of` of pydantic-core takes 1e-9 for one."""
+    if not value.is_integer():
+        raise ValueError
+    return value
 
 
 def _open_number_schema(feature: Feature, largest: float) -> CoreSchema:

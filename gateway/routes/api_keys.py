@@ -96,7 +96,7 @@ async def revoke_key(
     status_code=HTTPStatus.CREATED,
     operation_id="rotateKey",
     openapi_extra=request_body(KeyRotation),
-    responses=problem_responses(404, 413, 422),
+    responses=problem_responses(404, 409, 413, 422),
 )
 async def rotate_key(
     *,

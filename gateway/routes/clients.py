@@ -106,7 +106,7 @@ async def revoke_client(
     status_code=HTTPStatus.CREATED,
     operation_id="rotateClient",
     openapi_extra=request_body(ClientRotation),
-    responses=problem_responses(404, 413, 422),
+    responses=problem_responses(404, 409, 413, 422),
 )
 async def rotate_client(
     *,

@@ -70,6 +70,7 @@ async def issue_token(*, asked: ByClient, opened: Opened, response: Response) ->
 @router.post(
     "/revoke",
     operation_id="revokeToken",
+    response_class=Response,
     openapi_extra=token_question(),
     responses=client_responses(),
 )

@@ -10,6 +10,7 @@ from auth.errors import TenantNotFound
 from auth.principal import Principal
 from auth.scopes import USAGE_READ, USAGE_READ_ALL
 from gateway.dependencies import Opened, require
+from gateway.moments import MomentText
 from gateway.report_query import (
     GROUP_BY_PATTERN,
     ReportWish,
@@ -24,7 +25,6 @@ from gateway.usage.reports import Bucket, usage_report
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
 Reader = Annotated[Principal, Depends(require(USAGE_READ, USAGE_READ_ALL))]
-_MOMENT = "a date or an RFC 3339 moment"
 
 
 class ReportParameters(BaseModel):
@@ -36,14 +36,10 @@ class ReportParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    start: Annotated[
-        str | None,
-        Field(alias="from", max_length=40, description=f"First moment: {_MOMENT}"),
-    ] = None
-    end: Annotated[
-        str | None,
-        Field(alias="to", max_length=40, description=f"First moment not counted: {_MOMENT}"),
-    ] = None
+    start: Annotated[MomentText | None, Field(alias="from", description="First moment")] = None
+    end: Annotated[MomentText | None, Field(alias="to", description="First moment not counted")] = (
+        None
+    )
     bucket: Annotated[Bucket, Field(description="Parts of the range, in UTC")] = "day"
     group_by: Annotated[
         str | None,

@@ -7,7 +7,13 @@ import pytest
 from auth.api_keys import digest, parse
 from auth.clients import Client
 from auth.entries import CredentialEntry
-from auth.errors import AssertionReplayed, ClientNotFound, InvalidChange, TenantNotFound
+from auth.errors import (
+    AssertionReplayed,
+    ClientNotFound,
+    CredentialEnded,
+    InvalidChange,
+    TenantNotFound,
+)
 from auth.keyset import Keyset
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, Tenant
@@ -260,7 +266,7 @@ async def test_client_that_has_ended_is_not_rotated(
     expired = await make_client(store, tenant, expires_at=clock.now + timedelta(seconds=1))
     clock.advance(1)
     for client in (revoked, expired):
-        with pytest.raises(InvalidChange):
+        with pytest.raises(CredentialEnded):
             await store.rotate_client(
                 tenant.tenant_id, client.client_id, actor=TESTER, overlap_seconds=0
             )

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.bindings import Bindings
-from auth.errors import AuthError, InvalidChange, KeyNotFound, TenantNotFound
+from auth.errors import AuthError, CredentialEnded, InvalidChange, KeyNotFound, TenantNotFound
 from auth.networks import networks_of
 from auth.store import Store
 from auth.tables import metadata
@@ -244,7 +244,7 @@ async def test_revoked_key_cannot_be_rotated(store: Store, tenant: Tenant) -> No
     """A rotation does not bring a key back."""
     key_id = (await _key(store, tenant)).key.key_id
     await store.revoke_key(tenant.tenant_id, key_id, actor=TESTER)
-    with pytest.raises(InvalidChange):
+    with pytest.raises(CredentialEnded):
         await store.rotate_key(tenant.tenant_id, key_id, actor=TESTER, overlap_seconds=0)
 
 
@@ -260,7 +260,7 @@ async def test_expired_key_cannot_be_rotated(
         expires_at=clock.now + timedelta(seconds=10),
     )
     clock.advance(10)
-    with pytest.raises(InvalidChange):
+    with pytest.raises(CredentialEnded):
         await store.rotate_key(tenant.tenant_id, issued.key.key_id, actor=TESTER, overlap_seconds=0)
 
 

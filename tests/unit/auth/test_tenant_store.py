@@ -44,6 +44,7 @@ async def test_rate_without_a_burst_gets_one_second_worth(store: Store) -> None:
     ("field", "value"),
     [
         ("requests_per_second", 0.0),
+        ("requests_per_second", 5e-324),
         ("requests_per_second", float("nan")),
         ("requests_per_second", float("inf")),
         ("burst", 0),

@@ -64,7 +64,10 @@ def test_fields_of_the_server_cannot_be_assigned(schema: type[BaseModel], body: 
         (NewPlan, '{"name": "x", "requests_per_second": "5"}'),
         (NewPlan, '{"name": "x", "requests_per_second": 0}'),
         (NewPlan, '{"name": "x", "requests_per_second": 1e999}'),
+        (NewPlan, '{"name": "x", "requests_per_second": 5e-324}'),
         (NewPlan, '{"name": "x", "burst": 1.5}'),
+        (NewPlan, '{"name": "x", "burst": 1e999}'),
+        (NewPlan, '{"name": "x", "burst": true}'),
         (NewPlan, '{"name": "x", "max_in_flight": true}'),
         (NewKey, '{"name": "x", "scopes": []}'),
         (NewKey, '{"name": "x", "scopes": "predict"}'),
@@ -80,6 +83,12 @@ def test_bad_values_are_refused(schema: type[BaseModel], body: str) -> None:
     """Nothing is converted, rounded or guessed."""
     with pytest.raises(ValidationError):
         schema.model_validate_json(body)
+
+
+def test_whole_number_may_have_a_fraction_of_nothing() -> None:
+    """JSON Schema knows one kind of number: 3.0 is the integer 3."""
+    assert NewPlan.model_validate_json('{"name": "x", "burst": 3.0}').burst == 3
+    assert KeyRotation.model_validate_json('{"overlap_seconds": 6e1}').overlap_seconds == 60
 
 
 def test_absent_limits_are_no_limits() -> None:

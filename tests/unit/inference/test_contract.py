@@ -248,6 +248,14 @@ def test_integers_arrive_exactly(datatype: str, value: float) -> None:
     assert tensor.tolist() == [[value]]
 
 
+@pytest.mark.parametrize("value", [2.589e-42, 1e-9, 0.5, 1.0000000001, 2.0000000000000004])
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT64"])
+def test_almost_whole_number_is_no_integer(datatype: str, value: float) -> None:
+    """However near: the schema says integer, and nothing is rounded."""
+    with pytest.raises(ContractViolated):
+        feature_contract(INTEGER, datatype).rows_to_tensors([{"x": value}])
+
+
 def test_text_with_half_a_character_is_a_violation() -> None:
     """A lone surrogate is no text that a model could read."""
     contract = feature_contract('type = "string"', "BYTES")

@@ -173,3 +173,14 @@ async def test_bound_key_makes_and_rotates_none_that_is_bound_less(
     assert (await client.post(path, headers=headers, json=wish | tighter)).status_code == 201
     own = f"{keys}/{holder['key_id']}/rotate"
     assert (await client.post(own, headers=headers, json={})).status_code == 201
+
+
+async def test_bound_admin_key_makes_no_admin(plane: ControlPlane) -> None:
+    """An admin logs in from anywhere, so whoever is bound to a network cannot make one."""
+    path = f"/v1/tenants/{plane.admin.tenant_id}/keys"
+    wish = {"name": "k", "scopes": ["tenants:write"], "networks": ["127.0.0.0/8"]}
+    bound = (await plane.admin.post(path, wish)).json()
+    headers = {"Authorization": f"Bearer {bound['api_key']}"}
+    body = {"username": "eve", "password": "long enough to be one", "scopes": ["tenants:write"]}
+    answer = await plane.client.post("/v1/admins", headers=headers, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (403, "binding_not_grantable")

@@ -81,7 +81,7 @@ async def test_client_is_revoked_for_good(plane: ControlPlane) -> None:
     for _ in range(2):
         assert (await plane.customer.call("DELETE", path)).status_code == 204
     assert (await plane.customer.get(path)).json()["revoked_at"] is not None
-    assert (await plane.customer.post(f"{path}/rotate", {})).status_code == 422
+    assert (await plane.customer.post(f"{path}/rotate", {})).status_code == 409
 
 
 async def test_caller_cannot_grant_what_it_does_not_hold(plane: ControlPlane) -> None:

@@ -183,6 +183,15 @@ async def test_every_operation_has_a_row(plane: ControlPlane) -> None:
         assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), operation.path), name
 
 
+async def test_refused_method_is_told_all_that_there_are(plane: ControlPlane) -> None:
+    """Each method is a route of its own; Allow names those of the path (RFC 9110 10.2.1)."""
+    document = (await plane.client.get("/openapi.json")).json()
+    for path, methods in document["paths"].items():
+        answer = await plane.customer.call("OPTIONS", path)
+        told = answer.headers["allow"].split(", ")
+        assert (answer.status_code, told) == (405, sorted(map(str.upper, methods))), path
+
+
 async def test_every_operation_documents_its_problems(plane: ControlPlane) -> None:
     """The document tells of 401 and 403, and how to authenticate."""
     for name, (_, _, operation) in (await _documented(plane)).items():

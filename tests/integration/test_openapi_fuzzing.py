@@ -16,6 +16,7 @@ import pytest
 from auth.scopes import TENANT_SCOPES
 from tests.load import Caller
 from tests.population import make_caller, make_plan, make_tenant
+from tests.schemathesis_hooks import KEPT_VARIABLE
 from tests.serving import ROOT, Server, free_port
 
 QUICK_EXAMPLES = 2
@@ -68,7 +69,13 @@ def write_client_configuration(folder: Path, credentials: str) -> Path:
     return path
 
 
-def fuzz(server: Server, configuration: Path, *options: str, examples: int) -> None:
+def fuzz(
+    server: Server,
+    configuration: Path,
+    *options: str,
+    examples: int,
+    callers: tuple[Caller, ...] = (),
+) -> None:
     """Run schemathesis with every check, from the same numbers each time."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)),
@@ -76,7 +83,10 @@ def fuzz(server: Server, configuration: Path, *options: str, examples: int) -> N
         *("--max-examples", str(examples), "--generation-deterministic"),
         *("--continue-on-failure", "--suppress-health-check", "all", *options),
     ]
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks"}
+    environment = os.environ | {
+        "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
+        KEPT_VARIABLE: ",".join(caller.key_id for caller in callers),
+    }
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode()
 
@@ -86,7 +96,10 @@ def fuzz_everything(server: Server, folder: Path, *, examples: int) -> None:
     own, other = neighbour(server, "own"), neighbour(server, "other")
     is_oauth = ("path-regex", "^/oauth2/")
     tenants = write_configuration(folder, own, other)
-    fuzz(server, tenants, f"--exclude-{is_oauth[0]}", is_oauth[1], examples=examples)
+    options = (f"--exclude-{is_oauth[0]}", is_oauth[1])
+    fuzz(server, tenants, *options, examples=examples, callers=(own, other))
+    for caller in (own, other):
+        assert server.predict(caller.api_key, server.demo["example"]).status == 200
     body = {"name": "c", "scopes": ["predict", "usage:read"]}
     path = f"/v1/tenants/{own.tenant_id}/clients"
     made = server.call("POST", path, key=server.demo["admin_key"], body=body).body

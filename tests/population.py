@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from auth.admins import ADMIN_SCOPES
 from tests.load import Caller
 from tests.serving import Server
 
@@ -62,3 +63,11 @@ def populate(server: Server, *, tenants: int, keys_each: int) -> list[Caller]:
     plan_id = make_plan(server)
     tenant_ids = [make_tenant(server, plan_id, name=f"tenant {n}") for n in range(tenants)]
     return [make_caller(server, tenant_id) for tenant_id in tenant_ids for _ in range(keys_each)]
+
+
+def make_admin(server: Server, username: str, password: str) -> str:
+    """Make an admin who may do everything but predict, and return its id."""
+    body = {"username": username, "password": password, "scopes": sorted(ADMIN_SCOPES)}
+    answer = server.call("POST", "/v1/admins", key=server.demo["admin_key"], body=body)
+    assert answer.status == 201, answer.body
+    return str(answer.body["admin_id"])

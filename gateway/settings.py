@@ -84,13 +84,14 @@ class Settings(BaseModel):
     """
 
     key_pepper: SecretStr | None = None
-    """HMAC key over API keys, at least 32 bytes. Unset: `key_pepper` in the data folder, made at
-    the first start.
+    """HMAC key over API keys, at least 32 bytes; during a rotation a line `NUMBER:SECRET` for each
+    version, first the one in use. Unset: `key_pepper` in the data folder, made at the first start.
     """
 
     sealing_key: SecretStr | None = None
     """Key that private signing keys and the like are sealed with before they are stored, at least
-    32 bytes. Unset: `sealing_key` in the data folder, made at the first start.
+    32 bytes, with versions like the pepper. Unset: `sealing_key` in the data folder, made at the
+    first start.
     """
 
     issuer: str = Field(default="", max_length=512, pattern=r"^[ !#-\[\]-~]*$")

@@ -16,9 +16,18 @@ from auth.store import Store
 from auth.tenants import Tenant
 from auth.tokens import AccessClaims
 from tests.actors import TESTER
+from tests.serving import ROOT
 from tests.unit.auth.admin_writes import ADMIN, ADMIN_WRITES, Write
 
 READS = ("get_", "list_", "read_", "find_", "touch_", "check_")
+BESIDE_THE_LOG = {
+    "catalogue.py": "the transaction that appends to the log",
+    "bootstrap.py": "appends to the log itself, without the secrets that a store needs",
+    "assertion_store.py": "used assertions are kept for minutes",
+    "client_store.py": "when a client was last used",
+    "key_store.py": "when a key was last used",
+    "secret_marks.py": "which sealing key a server has started with",
+}
 PASSING = {"use_assertion", "forget_assertions", "renew_digests", "prolong_sessions"}
 """What is kept for minutes, or changes how a secret is stored and not what it opens."""
 
@@ -123,6 +132,13 @@ def test_every_write_of_the_store_is_in_the_table() -> None:
     methods = inspect.getmembers(Store, inspect.iscoroutinefunction)
     public = {name for name, _method in methods if not name.startswith("_")}
     assert {name for name in public if not name.startswith(READS)} - PASSING == WRITES.keys()
+
+
+def test_only_named_modules_write_beside_the_log() -> None:
+    """A transaction of one's own leaves no entry, so each needs its reason here."""
+    modules = (ROOT / "auth").glob("*.py")
+    found = {path.name for path in modules if ".begin()" in path.read_text(encoding="utf-8")}
+    assert found == BESIDE_THE_LOG.keys()
 
 
 @pytest.mark.parametrize("name", WRITES)

@@ -11,6 +11,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -209,6 +210,16 @@ class Settings(BaseModel):
     @classmethod
     def _strip(cls, value: SecretStr) -> SecretStr:
         return SecretStr(value.get_secret_value().strip())
+
+    @field_validator("issuer")
+    @classmethod
+    def _check_issuer(cls, value: str) -> str:
+        """Take a URL whose metadata we can serve (RFC 8414 sections 2 and 3)."""
+        parts = urlsplit(value)
+        is_whole = parts.scheme in ("http", "https") and parts.netloc and not parts.path.strip("/")
+        if value and (not is_whole or parts.query or parts.fragment):
+            raise ValueError("must be https:// and a host, without a path, query or fragment")
+        return value
 
     @property
     def session_times(self) -> SessionTimes:

@@ -103,3 +103,22 @@ def test_child_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "TOLLGATE_REDIS_URL": "redis://localhost",
         "TOLLGATE_WORKERS": "4",
     }
+
+
+@pytest.mark.parametrize("issuer", ["", "https://api.example", "https://api.example:8443/"])
+def test_issuer_is_the_root_of_a_server(issuer: str) -> None:
+    """Where its metadata is, below `/.well-known/`."""
+    assert Settings(issuer=issuer).issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    ["api.example", "ftp://api.example", "https://", "https://a/b", "https://a?b", "https://a#b"],
+)
+def test_issuer_that_clients_could_not_find_is_refused(
+    monkeypatch: pytest.MonkeyPatch, issuer: str
+) -> None:
+    """RFC 8414, sections 2 and 3: no query, no fragment, and no path, which we do not serve."""
+    monkeypatch.setenv("TOLLGATE_ISSUER", issuer)
+    with pytest.raises(SettingInvalid, match="TOLLGATE_ISSUER"):
+        load_settings()

@@ -15,7 +15,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from auth.api_keys import random_base62
-from auth.errors import CredentialInvalid, SigningKeyMissing
+from auth.errors import CredentialInvalid, SealBroken, SigningKeyMissing
 from auth.sealing import Sealer
 from auth.signing_keys import (
     CLOCK_SKEW_SECONDS,
@@ -96,7 +96,7 @@ class TokenIssuer:
         Cost: about 50 µs, once the private part is open.
 
         Raises:
-            SigningKeyMissing: there is no key to sign with.
+            SigningKeyMissing: there is no key to sign with, or its private part does not open.
             ValueError: a value does not fit the form of a token.
         """
         now = self._now()
@@ -122,7 +122,10 @@ class TokenIssuer:
         if self._prepared is None or self._prepared[0] != key.kid:
             if key.sealed_private is None:
                 raise SigningKeyMissing("the private part of the key is erased")
-            scalar = self._sealer.open(key.sealed_private, sealing_context(key.kid))
+            try:
+                scalar = self._sealer.open(key.sealed_private, sealing_context(key.kid))
+            except SealBroken as error:
+                raise SigningKeyMissing(f"the key does not open: {error}") from None
             prepared = jwk.construct(private_jwk(key.public_point, scalar), ALGORITHM)
             self._prepared = (key.kid, prepared)
         return self._prepared[1]

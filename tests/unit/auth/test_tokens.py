@@ -11,6 +11,8 @@ from joserfc.jwk import KeySet
 from auth.errors import CredentialInvalid, SigningKeyMissing
 from auth.keyset import Keyset
 from auth.scopes import MODELS_READ, PREDICT
+from auth.sealing import Sealer
+from auth.secret_files import VersionedSecret
 from auth.signing_keys import KeyRing
 from auth.tokens import IssuedToken, TokenIssuer, TokenRules, TokenVerifier
 from tests.actors import TESTER
@@ -136,6 +138,17 @@ async def test_token_of_an_unknown_key_may_be_of_another_machine(
 async def test_nothing_is_signed_without_a_key(issuer: TokenIssuer) -> None:
     """The caller of the token endpoint may try again."""
     with pytest.raises(SigningKeyMissing):
+        issuer.issue(client_id=CLIENT, tenant_id=TENANT, scopes=SCOPES)
+
+
+async def test_nothing_is_signed_with_a_key_that_does_not_open(
+    office: Office, clock: FakeClock
+) -> None:
+    """A sealing key that went missing is told as what it is, and checks of tokens go on."""
+    await office.keyset.refresh()
+    other = Sealer(VersionedSecret({1: b"another sealing key, which is long enough too"}))
+    issuer = TokenIssuer(office.keyset.ring, rules=RULES, sealer=other, now=clock.seconds)
+    with pytest.raises(SigningKeyMissing, match="does not open"):
         issuer.issue(client_id=CLIENT, tenant_id=TENANT, scopes=SCOPES)
 
 

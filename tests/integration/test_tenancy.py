@@ -65,6 +65,16 @@ def make_tenant_of(server: Server, name: str, *, plan_id: str, models: list[str]
     return str(answer.body["tenant_id"])
 
 
+def admin_ids(server: Server) -> dict[str, str]:
+    """Take an admin on and log it in: ids that no tenant may know of."""
+    credentials = {"username": CANARY, "password": "a long phrase that nobody uses"}
+    admin = credentials | {"scopes": ["tenants:read"]}
+    made = server.call("POST", "/v1/admins", key=server.demo["admin_key"], body=admin)
+    opened = server.call("POST", "/v1/sessions", body=credentials)
+    assert (made.status, opened.status) == (201, 201)
+    return {"admin_id": made.body["admin_id"], "session_id": opened.body["session_id"]}
+
+
 def make_neighbours(server: Server) -> Neighbours:
     """Make both tenants, and use on both sides."""
     plan_id = make_plan(server)
@@ -73,7 +83,9 @@ def make_neighbours(server: Server) -> Neighbours:
     other_plan = make_plan(server, name=f"{CANARY} plan", requests_per_second=77_777)
     models = [f"{CANARY}-model", "shared"]
     other_tenant = make_tenant_of(server, f"{CANARY} tenant", plan_id=other_plan, models=models)
-    other = make_caller(server, other_tenant, name=f"{CANARY} key", scopes=TENANT_SCOPES)
+    bound = {"networks": ["127.0.0.0/8", "203.0.113.77/32"], "models": models}
+    fields = {"name": f"{CANARY} key", "scopes": TENANT_SCOPES} | bound
+    other = make_caller(server, other_tenant, **fields)
     used = server.predict(other.api_key, {"instances": [1]}, model=models[0])
     assert used.status == 200
     assert server.predict(curious.api_key, {"instances": [1]}, model="shared").status == 200
@@ -84,6 +96,7 @@ def make_neighbours(server: Server) -> Neighbours:
         "plan_id": other_plan,
         "model": models[0],
         "request_id": used.headers["x-request-id"],
+        **admin_ids(server),
     }
     spare = make_caller(server, tenant_id, name="spare", scopes=["predict"])
     own_ids = {
@@ -180,7 +193,7 @@ def test_nothing_of_the_other_tenant_is_told(neighbours: Neighbours) -> None:
     for place in neighbours.places():
         answers += [neighbours.ask(place.holding(item)) for item in neighbours.other_ids.values()]
     received = b"".join(answers)
-    for planted in (CANARY, "77777", *neighbours.other_ids.values()):
+    for planted in (CANARY, "77777", "203.0.113.77", *neighbours.other_ids.values()):
         assert planted.encode() not in received, planted
 
 

@@ -20,7 +20,7 @@ from tests.schemathesis_hooks import KEPT_VARIABLE
 from tests.serving import ROOT, Server, free_port
 
 QUICK_EXAMPLES = 2
-SOAK_EXAMPLES = 200
+SOAK_EXAMPLES = 40
 _PLAN = {"requests_per_second": None, "burst": None}
 
 

@@ -86,8 +86,10 @@ def fuzz(
     environment = os.environ | {
         "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
         KEPT_VARIABLE: ",".join(caller.key_id for caller in callers),
+        "PYTHONPATH": str(ROOT),
     }
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    folder = configuration.parent  # schemathesis leaves what it remembers where it runs
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.actor import Actor
-from auth.api_keys import ParsedKey, mint
+from auth.api_keys import KEY_ID_CHARACTERS, ParsedKey, mint
 from auth.audit import Audited, Event, facts_of
 from auth.bindings import UNBOUND, Bindings
 from auth.catalogue import Catalogue
@@ -170,9 +170,14 @@ class KeyStore(Catalogue):
         """Note when keys were last used; a time never goes back.
 
         No change of the catalogue: no revision, no bump, or every request would cost a reload.
-        Sorted, so that two workers lock rows in the same order.
+        Sorted, so that two workers lock rows in the same order. Other credentials have longer ids.
         """
-        if not last_used:
+        rows = [
+            {"used_key_id": key_id, "at": at}
+            for key_id, at in sorted(last_used.items())
+            if len(key_id) == KEY_ID_CHARACTERS
+        ]
+        if not rows:
             return
         touched = (
             update(api_keys)
@@ -182,7 +187,6 @@ class KeyStore(Catalogue):
             )
             .values(last_used_at=bindparam("at"))
         )
-        rows = [{"used_key_id": key_id, "at": at} for key_id, at in sorted(last_used.items())]
         async with self._engine.begin() as connection:
             await connection.execute(touched, rows)
 

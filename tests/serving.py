@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+TALKATIVE = {"TOLLGATE_LOG_LEVEL": "debug"}
+"""Servers log all they can: at the end of a run their logs are searched for secrets."""
+
 ONE_ADDRESS = {
     "TOLLGATE_FAILED_ATTEMPTS_PER_MINUTE": "1000000",
     "TOLLGATE_PUBLIC_REQUESTS_PER_MINUTE": "1000000",
@@ -57,7 +60,7 @@ class Server:
 
     def start(self) -> None:
         """Start the process and wait until it takes predictions."""
-        environment = os.environ | ONE_ADDRESS | self.settings
+        environment = os.environ | ONE_ADDRESS | TALKATIVE | self.settings
         environment |= {"TOLLGATE_PORT": str(self.port), "TOLLGATE_DATA_DIR": str(self.data_dir)}
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -17,7 +17,7 @@ from auth.client_keys import ClientKey, read_keys
 from auth.client_records import client_from, read_client_keys
 from auth.client_tables import oauth_client_keys, oauth_client_secrets, oauth_clients
 from auth.clients import CLIENT_ID_PREFIX, Client, IssuedClient, client_id_of, mint_secret
-from auth.errors import ClientNotFound, CredentialEnded, InvalidChange
+from auth.errors import ClientNotFound, CredentialEnded, RotationMismatch
 from auth.rules import (
     check_expiry,
     check_name,
@@ -157,7 +157,8 @@ class ClientStore(Catalogue):
 
         Raises:
             CredentialEnded: the client is revoked or expired.
-            InvalidChange: the overlap is out of range, or the keys do not fit.
+            InvalidChange: the overlap is out of range, or the keys are no good ones.
+            RotationMismatch: the client proves itself otherwise, or a kid is in use.
             ClientNotFound: there is none of this id, or it is another tenant's.
         """
         check_overlap(overlap_seconds)
@@ -273,12 +274,12 @@ def _check_rotation(client: Client, keys: tuple[ClientKey, ...], *, now: datetim
     if client.expires_at is not None and client.expires_at <= now:
         raise CredentialEnded("the client has expired")
     if keys and client.authentication == "client_secret":
-        raise InvalidChange("is for clients that sign; this one has a secret", "jwks")
+        raise RotationMismatch("the client has a secret and takes no jwks")
     if not keys and client.authentication == "private_key_jwt":
-        raise InvalidChange("must hold the new keys of a client that signs", "jwks")
+        raise RotationMismatch("the client signs: send its new keys as jwks")
     known = {key.name: key for key in client.keys}
     if any(known.get(key.name, key) != key for key in keys):
-        raise InvalidChange("holds another key under a kid that is in use", "jwks")
+        raise RotationMismatch("jwks holds another key under a kid that is in use")
 
 
 async def _add_keys(

@@ -21,6 +21,7 @@ AuthError
 │   └── SessionNotFound         no such session, or another admin's
 ├── SigningKeyMissing           there is no key to sign access tokens with
 ├── CredentialEnded             what is to be changed was revoked or has expired
+├── RotationMismatch            a rotation does not fit how the client proves itself
 ├── KeysetUnavailable           the keys in memory are known to be stale, the database is away
 ├── PasswordWorkFull            too many passwords wait to be verified
 ├── InvalidChange               a value that the catalogue does not take
@@ -148,6 +149,14 @@ class SessionNotFound(NotFound):
 
 class CredentialEnded(AuthError):
     """What is to be changed was revoked or has expired; `message` says which."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RotationMismatch(AuthError):
+    """A rotation does not fit how the client proves itself; `message` says what would."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

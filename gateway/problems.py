@@ -92,6 +92,7 @@ TABLE: tuple[Row, ...] = (
     Row(auth.InvalidChange, 422, "invalid_request", "The request is invalid"),
     Row(auth.SigningKeyMissing, 503, "signing_key_missing", "No token can be signed now"),
     Row(auth.CredentialEnded, 409, "credential_ended", "The credential is revoked or has expired"),
+    Row(auth.RotationMismatch, 409, "rotation_mismatch", "The rotation does not fit the client"),
     Row(auth.KeysetUnavailable, 503, "keys_unavailable", "Credentials cannot be checked now"),
     Row(auth.PasswordWorkFull, 503, "log_in_busy", "Too many log-ins at once", _REDUCED_CAPACITY),
     Row(edge.RequestInvalid, 400, "bad_request", "The request cannot be read"),

@@ -12,6 +12,7 @@ from auth.errors import (
     ClientNotFound,
     CredentialEnded,
     InvalidChange,
+    RotationMismatch,
     TenantNotFound,
 )
 from auth.keyset import Keyset
@@ -251,7 +252,7 @@ async def test_rotation_that_does_not_fit_is_refused(store: Store, tenant: Tenan
         (with_keys, None),
         (with_keys, SECOND.jwks(kid="a")),
     ]:
-        with pytest.raises(InvalidChange):
+        with pytest.raises(RotationMismatch):
             await store.rotate_client(
                 tenant.tenant_id, client.client_id, actor=TESTER, overlap_seconds=0, jwks=jwks
             )

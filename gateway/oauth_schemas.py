@@ -6,7 +6,7 @@ from pydantic import ConfigDict
 
 from auth.scopes import ALL_SCOPES
 from gateway.client_proof import ASSERTION_TYPE
-from gateway.oauth_form import MEDIA_TYPE
+from gateway.oauth_form import MAX_PARAMETERS, MEDIA_TYPE
 from gateway.oauth_metadata import GRANT_TYPE
 from gateway.routes.responses import Responses, problem_responses
 from gateway.schemas import ResponseSchema
@@ -110,7 +110,13 @@ def client_responses() -> Responses:
 
 
 def _form(members: JsonSchema, *, required: str, example: JsonSchema) -> JsonSchema:
-    schema = {"type": "object", "required": [required], "properties": members | _PROOF}
+    schema = {
+        "type": "object",
+        "required": [required],
+        "properties": members | _PROOF,
+        "additionalProperties": {"type": "string", "description": "Ignored, but sent once"},
+        "maxProperties": MAX_PARAMETERS,
+    }
     content = {MEDIA_TYPE: {"schema": schema, "example": example}}
     return {
         "requestBody": {"required": True, "content": content},

@@ -18,6 +18,7 @@ from auth.client_records import client_from, read_client_keys
 from auth.client_tables import oauth_client_keys, oauth_client_secrets, oauth_clients
 from auth.clients import CLIENT_ID_PREFIX, Client, IssuedClient, client_id_of, mint_secret
 from auth.errors import ClientNotFound, CredentialEnded, RotationMismatch
+from auth.overlaps import end_earlier
 from auth.rules import (
     check_expiry,
     check_name,
@@ -177,7 +178,9 @@ class ClientStore(Catalogue):
                 return Audited(
                     IssuedClient(rotated, None), _event("client.rotate", client, rotated)
                 )
-            await _end_secrets(connection, client_id, now=now, ends_at=ends_at)
+            secrets = oauth_client_secrets
+            of_client = secrets.c.client_id == client_id
+            await end_earlier(connection, secrets, of_client, now=now, ends_at=ends_at)
             minted = mint_secret(client_id)
             await self._add_client_secret(connection, minted)
             return Audited(
@@ -301,22 +304,6 @@ async def _replace_keys(
     key = oauth_client_keys.c
     names = [item.name for item in keys]
     of_client = key.client_id == client_id
-    is_over = (key.expires_at <= now) | key.kid.in_(names)
-    await connection.execute(delete(oauth_client_keys).where(of_client & is_over))
-    later = or_(key.expires_at.is_(None), key.expires_at > ends_at)
-    ended = update(oauth_client_keys).where(of_client & later).values(expires_at=ends_at)
-    await connection.execute(ended)
+    await connection.execute(delete(oauth_client_keys).where(of_client & key.kid.in_(names)))
+    await end_earlier(connection, oauth_client_keys, of_client, now=now, ends_at=ends_at)
     await _add_keys(connection, client_id, keys)
-
-
-async def _end_secrets(
-    connection: AsyncConnection, client_id: str, *, now: datetime, ends_at: datetime
-) -> None:
-    """Drop what has ended and end the rest at `ends_at` or sooner."""
-    secret = oauth_client_secrets.c
-    of_client = secret.client_id == client_id
-    is_over = of_client & (secret.expires_at <= now)
-    await connection.execute(delete(oauth_client_secrets).where(is_over))
-    later = or_(secret.expires_at.is_(None), secret.expires_at > ends_at)
-    ended = update(oauth_client_secrets).where(of_client & later).values(expires_at=ends_at)
-    await connection.execute(ended)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.actor import Actor
@@ -13,6 +13,7 @@ from auth.audit import Audited, Event, facts_of
 from auth.bindings import UNBOUND, Bindings
 from auth.catalogue import Catalogue
 from auth.errors import CredentialEnded, KeyNotFound
+from auth.overlaps import end_earlier
 from auth.rows import API_KEY_COLUMNS, api_key_from
 from auth.rules import (
     check_expiry,
@@ -153,7 +154,8 @@ class KeyStore(Catalogue):
             stamped = update(api_keys).where(api_keys.c.key_id == key_id)
             await connection.execute(stamped.values(revision=revision))
             ends_at = now + timedelta(seconds=overlap_seconds)
-            await _end_secrets(connection, key_id, now=now, ends_at=ends_at)
+            of_key = api_key_secrets.c.key_id == key_id
+            await end_earlier(connection, api_key_secrets, of_key, now=now, ends_at=ends_at)
             await self._add_secret(connection, minted)
             rotated = Event(
                 action="key.rotate",
@@ -243,15 +245,3 @@ def _check_alive(key: ApiKey, *, now: datetime) -> None:
         raise CredentialEnded("the key is revoked")
     if key.expires_at is not None and key.expires_at <= now:
         raise CredentialEnded("the key has expired")
-
-
-async def _end_secrets(
-    connection: AsyncConnection, key_id: str, *, now: datetime, ends_at: datetime
-) -> None:
-    """Drop what has ended and end the rest at `ends_at` or sooner."""
-    secrets = api_key_secrets.c
-    of_key = secrets.key_id == key_id
-    await connection.execute(delete(api_key_secrets).where(of_key & (secrets.expires_at <= now)))
-    later = or_(secrets.expires_at.is_(None), secrets.expires_at > ends_at)
-    ended = update(api_key_secrets).where(of_key & later).values(expires_at=ends_at)
-    await connection.execute(ended)

@@ -8,6 +8,8 @@ RUN_STAMP := $(VENV)/.installed
 STAMP := $(VENV)/.installed-dev
 # What the tests start, each by its command.
 SERVICES := nginx postgres prometheus redis-server slowhttptest strace testssl
+# Programs of others that tests run beside the server; they do not go together with our own needs.
+CLIENTS := $(VENV)/clients
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
@@ -29,8 +31,10 @@ $(RUN_STAMP): requirements.lock pyproject.toml | $(BIN)/uv
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(STAMP): requirements-dev.lock $(RUN_STAMP)
+$(STAMP): requirements-dev.lock requirements-clients.lock $(RUN_STAMP)
 	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@test -x $(CLIENTS)/bin/python || $(BIN)/python -m venv --without-pip $(CLIENTS)
+	$(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python --require-hashes -r requirements-clients.lock
 	@touch $@
 
 run: $(RUN_STAMP) ## Serve the demo model on 127.0.0.1 with a demo tenant and key
@@ -72,7 +76,8 @@ stack-test: $(STAMP) ## Prove the stack on a Docker engine: a project, ports and
 
 lock: | $(BIN)/uv ## Write both lock files anew from pyproject.toml
 	$(COMPILE) --group build -o requirements.lock
-	$(COMPILE) --extra traces --group build --group dev --group train -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra arrow --extra convert --extra traces --group build --group dev --group train -c requirements.lock -o requirements-dev.lock
+	$(COMPILE:pyproject.toml=) --group clients -o requirements-clients.lock
 
 clean: ## Remove the environment, the caches and the demo's data
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from gateway.attempts import AttemptWindows
-from gateway.dataplane.asgi import PredictionDoor, is_prediction
+from gateway.dataplane.asgi import PredictionDoor
 from gateway.dataplane.openapi import install_openapi
+from gateway.dataplane.paths import is_prediction
 from gateway.dataplane.request_ids import RequestIds
-from gateway.dataplane.v1 import V1Codec
 from gateway.middleware import App, ControlPlaneEdge, Receive, Send
 from gateway.observability.reporting import SILENT, Reporting
 from gateway.problem_handlers import install_problem_handlers
@@ -85,7 +85,6 @@ def create_app(
     observer = reporting.observer
     request_ids = RequestIds(trusts_proxy=settings.trusts_proxy)
     door = PredictionDoor(
-        V1Codec(),
         request_ids=request_ids,
         observer=observer,
         max_body_bytes=settings.max_body_bytes,

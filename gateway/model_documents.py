@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from inference.errors import ModelNotFound
 from inference.registry import ModelStatus, ModelVersion, Registry
+from inference.routing import Selection
 from inference.signature import Signature
 
 
@@ -104,7 +105,7 @@ def model_metadata(registry: Registry, name: str, version: str | None = None) ->
         ModelNotFound: the repository holds no such model or version.
         ModelNotReady: it did not load.
     """
-    model = registry.resolve(name, version)
+    model = registry.resolve(name, Selection(version))
     contract = model.contract
     return ModelMetadata(
         name=model.name,

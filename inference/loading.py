@@ -4,7 +4,7 @@ Verify, load, compile its contract, warm it up, and check it against its golden 
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from inference.batch_run import run_alone
 from inference.contract import Contract
 from inference.contract_compiler import compile_contract
 from inference.errors import InferenceError, ModelFailed, ModelRefused
+from inference.holders import Holders
 from inference.manifest import OutputDoc
 from inference.onnx_runtime import OnnxRuntime
 from inference.quickness import has_known_time, measure_quick_rows
@@ -49,6 +50,9 @@ class ModelVersion:
     runtime: Runtime
     quick_rows: int = 0
     """Rows that are known to run so quickly that a thread would cost more; 0: always a thread."""
+
+    holders: Holders = field(default_factory=Holders)
+    """The requests that were promised this version."""
 
 
 def load_version(path: VersionPath, settings: InferenceSettings) -> ModelVersion:

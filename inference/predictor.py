@@ -14,17 +14,25 @@ class Predictor:
 
     def __init__(self, registry: Registry, executor: Executor) -> None:
         self._registry = registry
-        self._batchers = {
-            model: Batcher(
-                model.runtime,
-                executor=executor,
-                max_batch_size=model.max_batch_size,
-                max_queue_rows=model.max_queue_rows,
-                quick_rows=model.quick_rows,
-                name=model.name,
-            )
-            for model in registry.models()
-        }
+        self._executor = executor
+        self._batchers: dict[ModelVersion, Batcher] = {}
+        for model in registry.models():
+            self.add(model)
+
+    def add(self, model_version: ModelVersion) -> None:
+        """Take up a version, before the first request for it."""
+        self._batchers[model_version] = Batcher(
+            model_version.runtime,
+            executor=self._executor,
+            max_batch_size=model_version.max_batch_size,
+            max_queue_rows=model_version.max_queue_rows,
+            quick_rows=model_version.quick_rows,
+            name=model_version.name,
+        )
+
+    def remove(self, model_version: ModelVersion) -> None:
+        """Give up a version that nobody holds, and refuse whatever waits for it."""
+        self._batchers.pop(model_version).close()
 
     def predict(
         self,

@@ -8,6 +8,7 @@ from typing import Self
 from inference.errors import ModelNotFound, ModelNotReady, ModelRefused
 from inference.loading import ModelVersion, load_version
 from inference.repository import list_versions
+from inference.routing import UNNAMED, Selection
 from inference.settings import InferenceSettings
 
 __all__ = ["ModelStatus", "ModelVersion", "Registry"]
@@ -54,16 +55,16 @@ class Registry:
             )
         return cls(models, statuses)
 
-    def resolve(self, name: str, version: str | None = None) -> ModelVersion:
-        """Find a version; None is the highest number that is ready.
+    def resolve(self, name: str, selection: Selection = UNNAMED) -> ModelVersion:
+        """Find a version; unnamed is the highest number that is ready.
 
         Raises:
-            ModelNotFound: the repository has no such model or version.
+            ModelNotFound: the repository has no such model, version or label.
             ModelNotReady: it has, but it did not load.
         """
-        model = self._index.get((name, version))
+        model = None if selection.label else self._index.get((name, selection.version))
         if model is None:
-            raise self._absence(name, version)
+            raise self._absence(name, selection)
         return model
 
     def models(self) -> list[ModelVersion]:
@@ -79,7 +80,8 @@ class Registry:
         for model in self._models:
             model.runtime.close()
 
-    def _absence(self, name: str, version: str | None) -> ModelNotFound | ModelNotReady:
+    def _absence(self, name: str, selection: Selection) -> ModelNotFound | ModelNotReady:
+        version = selection.version or selection.label
         for status in self._statuses:
             if status.name == name and version in {None, status.version}:
                 return ModelNotReady(name, status.reason)

@@ -25,6 +25,7 @@ from gateway.limits.redis_revisions import SCRIPT, TIMES, WHEN_AWAY, RevisionBoa
 from gateway.usage.journal import Journal
 from inference.predictor import Predictor
 from inference.registry import Registry
+from inference.routing import UNNAMED
 from tests.redis_limiters import PATIENT_SECONDS, build_limiter
 from tests.tokens import token_gate
 from tests.unit.gateway.dataplane.test_prediction import (
@@ -56,13 +57,13 @@ class Host:
         """Serve one prediction from its credential to its answer, as the HTTP door does."""
         principal = await self.path.authenticate(credential)
         revision = self.path.revision
-        model = self.path.resolve(principal, "double", None)
+        model = self.path.resolve(principal, "double", UNNAMED, request_id="id")
         codec: Any = V1Codec()
         call = Call(
             *("id", credential, unknown_source, principal, revision, model, codec, DEADLINE),
             lambda: None,
         )
-        return await self.path.predict(call, BODY)
+        return await self.path.predict(call, BODY, bytes_in=len(BODY))
 
 
 @contextlib.asynccontextmanager

@@ -5,15 +5,15 @@ together; the operations are nevertheless part of the one OpenAPI document (`ope
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import Any, Final, TypeVar
-from urllib.parse import unquote
+from typing import Any, TypeVar
 
 from gateway.addresses import source_of
 from gateway.credentials import extract_credential
-from gateway.dataplane.prediction import Answer, Call, Codec, PredictionPath
+from gateway.dataplane.codecs import choose_codec
+from gateway.dataplane.paths import PREDICT_ROUTE, read_target
+from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.watch import Receive, Watch
 from gateway.errors import (
@@ -21,7 +21,6 @@ from gateway.errors import (
     ClientDisconnected,
     EncodingUnsupported,
     MethodNotAllowed,
-    ModelNameInvalid,
     RequestInvalid,
 )
 from gateway.limits.headers import limit_headers
@@ -35,19 +34,12 @@ Scope = MutableMapping[str, Any]
 
 _Body = TypeVar("_Body", bytes, bytearray)
 
-_ROUTE: Final = "/v1/models/{model}:predict"
-_VERSION_ROUTE: Final = "/v1/models/{model}/versions/{version}:predict"
-_PREDICT_PATH: Final = re.compile(rb"/v1/models/([^/:]{1,512})(?:/versions/([^/:]{1,64}))?:predict")
-_MODEL_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_VERSION: Final = re.compile(r"[0-9]{1,18}")
-
 
 class PredictionDoor:
-    """Answer `POST /v1/models/{model}[/versions/{version}]:predict`."""
+    """Answer predictions, each in the protocol that its path and headers say."""
 
     def __init__(
         self,
-        codec: Codec,
         *,
         request_ids: RequestIds,
         observer: RequestObserver,
@@ -55,7 +47,6 @@ class PredictionDoor:
         timeout_seconds: float,
         trusts_proxy: bool,
     ) -> None:
-        self._codec = codec
         self._request_ids = request_ids
         self._observer = observer
         self._max_body_bytes = max_body_bytes
@@ -65,7 +56,7 @@ class PredictionDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every failure becomes a problem document."""
         request_id = self._request_ids.take(scope["headers"])
-        exchange = self._observer.begin(scope, request_id, route=_ROUTE)
+        exchange = self._observer.begin(scope, request_id, route=PREDICT_ROUTE)
         try:
             outcome = await self._outcome(scope, receive, exchange)
             self._observer.finish(exchange)
@@ -74,7 +65,7 @@ class PredictionDoor:
                 return
             headers = _answer_headers(outcome, request_id)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": outcome.body})
+            await send({"type": "http.response.body", "body": outcome.encoded.body})
         finally:
             self._observer.end()
 
@@ -104,28 +95,38 @@ class PredictionDoor:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
         exchange.principal = principal
-        name, version = _model_of(scope)
-        if version is not None:
-            exchange.route = _VERSION_ROUTE
-        exchange.model = model = path.resolve(principal, name, version)
-        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        watch = Watch(receive, deadline=deadline)
-        call = Call(
-            exchange.request_id,
-            credential,
-            source,
-            principal,
-            revision,
-            model,
-            self._codec,
-            deadline,
-            watch.close,
+        target = read_target(scope["raw_path"])
+        exchange.route = target.route
+        exchange.model = model = path.resolve(
+            principal, target.name, target.selection, request_id=exchange.request_id
         )
         try:
-            body = await self._read(headers, receive)
+            call = Call(
+                exchange.request_id,
+                credential,
+                source,
+                principal,
+                revision,
+                model,
+                choose_codec(target.operation, headers),
+                asyncio.get_running_loop().time() + self._timeout_seconds,
+            )
+            return await self._predict(call, scope, receive, exchange=exchange)
+        finally:
+            path.leave(model)
+
+    async def _predict(
+        self, call: Call, scope: Scope, receive: Receive, *, exchange: Exchange
+    ) -> Answer:
+        """Read the body and answer it, unless the client leaves first."""
+        watch = Watch(receive, deadline=call.deadline)
+        call.before_record = watch.close
+        path: PredictionPath = scope["state"]["services"].prediction
+        try:
+            body = await self._read(scope["headers"], receive)
             watch.body_read()
             exchange.bytes_in = len(body)
-            return await path.predict(call, body)
+            return await path.predict(call, body, bytes_in=len(body))
         except asyncio.CancelledError:
             if watch.reason is None:
                 raise
@@ -168,29 +169,6 @@ class PredictionDoor:
         return body
 
 
-def is_prediction(path: str) -> bool:
-    """Say whether a decoded path belongs to this door."""
-    return path.endswith(":predict") and path.startswith("/v1/models/")
-
-
-def _model_of(scope: Scope) -> tuple[str, str | None]:
-    """Read model and version from the path as it was sent, decoded exactly once.
-
-    Raises:
-        ModelNameInvalid: it names no model; a quoted slash never reaches another path.
-    """
-    match = _PREDICT_PATH.fullmatch(scope["raw_path"].partition(b"?")[0])
-    if match is None:
-        raise ModelNameInvalid
-    name = unquote(match[1].decode("latin-1"))
-    version = None if match[2] is None else unquote(match[2].decode("latin-1"))
-    if _MODEL_NAME.fullmatch(name) is None:
-        raise ModelNameInvalid
-    if version is not None and _VERSION.fullmatch(version) is None:
-        raise ModelNameInvalid
-    return name, version
-
-
 def _check_body_headers(headers: Headers, max_body_bytes: int) -> None:
     for name, value in headers:
         if name == b"content-length":
@@ -217,8 +195,8 @@ def _answer_headers(answer: Answer, request_id: str) -> Headers:
         answer.record_seconds * 1e3,
     )
     return [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(answer.body)),
+        *answer.encoded.headers,
+        (b"content-length", b"%d" % answer.encoded.size),
         (b"x-request-id", request_id.encode()),
         (b"server-timing", timing),
         (b"tollgate-units", b"%d" % answer.units),

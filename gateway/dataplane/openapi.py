@@ -61,7 +61,7 @@ def install_openapi(app: FastAPI) -> None:
 
 
 def _is_newest(model: ModelVersion, registry: Registry | None) -> bool:
-    return registry is not None and registry.resolve(model.name, None) is model
+    return registry is not None and registry.resolve(model.name) is model
 
 
 def _operations(model: ModelVersion, *, is_newest: bool) -> Document:

@@ -6,10 +6,10 @@ The answer is encoded before it is recorded, because an output that cannot be en
 and an error is never on the bill. Nothing here knows HTTP or gRPC.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -26,15 +26,16 @@ from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
 from gateway.usage.record import UsageRecord
 from inference.batcher import Prediction
-from inference.contract import Contract
 from inference.errors import DeadlineExceeded, ModelNotFound, QueueFull
 from inference.predictor import Predictor
 from inference.registry import ModelVersion, Registry
+from inference.routing import Selection
 
 _MICROSECONDS = 1_000_000
 _MOST_READINGS = 5
 
 
+Tensors = dict[str, NDArray[Any]]
 Source = Callable[[], Address | None]
 """Says where a request comes from, should anybody ask."""
 
@@ -43,16 +44,53 @@ def unknown_source() -> None:
     """Stand for a request of which nobody can tell where it comes from; no network holds it."""
 
 
+class Decoded(Protocol):
+    """A validated request, as the path sees it; its codec keeps more in it."""
+
+    @property
+    def tensors(self) -> Tensors:
+        """Every input of the graph by its name."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows are billed."""
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """How long the caller says that it waits; None where it does not say."""
+
+
+class Encoded(NamedTuple):
+    """The body of an answer, and what its protocol says of it."""
+
+    body: Any
+    """Bytes, or the message of a protocol that is not written here."""
+
+    size: int
+    """Bytes of the body."""
+
+    headers: Sequence[tuple[bytes, bytes]]
+    """Its media type, and whatever else describes it."""
+
+
 class Codec(Protocol):
-    """Bytes to tensors and back, in one protocol; it never sees a tenant."""
+    """Bytes to tensors and back, in one protocol; it never sees a tenant.
+
+    It may be made for one request, from its headers.
+    """
 
     protocol: str
+    """As usage records name it."""
 
-    def decode(self, body: bytes, contract: Contract) -> Any:  # noqa: ANN401 - its own Decoded
+    def decode(self, body: Any, model: ModelVersion) -> Any:  # noqa: ANN401 - its own Decoded
         """Read a request body."""
 
-    def encode(self, outputs: dict[str, NDArray[Any]], decoded: Any) -> bytes:  # noqa: ANN401
-        """Write the body of the answer to a decoded request."""
+    def encode(self, outputs: Tensors, decoded: Any, model: ModelVersion) -> Encoded:  # noqa: ANN401
+        """Write the answer to a decoded request."""
+
+
+def _do_nothing() -> None:
+    """Stand where nothing has to be done before the record."""
 
 
 @dataclass(slots=True)
@@ -69,14 +107,22 @@ class Call:
     model: ModelVersion
     codec: Codec
     deadline: float
-    before_record: Callable[[], None]
+    before_record: Callable[[], None] = _do_nothing
+
+
+AfterAnswer = Callable[[Call, Any, Prediction], None]
+"""Told of each request that is on the bill, with its Decoded; it may only take note."""
+
+
+def _take_no_note(_call: Call, _decoded: object, _prediction: Prediction) -> None:
+    """Stand where nobody wants to know."""
 
 
 @dataclass(slots=True)
 class Answer:
     """What one served request is told."""
 
-    body: bytes
+    encoded: Encoded
     units: int
     model_version: str
     policy: Policy
@@ -117,6 +163,7 @@ class PredictionPath:
         self._loop_time = loop_time
         self._is_replicated = is_replicated
         self._policies: dict[str, tuple[Principal, Policy]] = {}
+        self.after_answer: AfterAnswer = _take_no_note
 
     async def authenticate(self, credential: str, source: Source = unknown_source) -> Principal:
         """Say who calls, from memory unless the catalogue changed since it was read.
@@ -149,18 +196,31 @@ class PredictionPath:
         """
         return self._keyset.revision if self._is_replicated else None
 
-    def resolve(self, principal: Principal, name: str, version: str | None) -> ModelVersion:
-        """Find the model version that the caller may use.
+    def resolve(
+        self,
+        principal: Principal,
+        name: str,
+        selection: Selection,
+        *,
+        request_id: str,  # noqa: ARG002 - every request for a model gets the same version
+    ) -> ModelVersion:
+        """Find the model version that the caller may use, and hold it; `leave` must follow.
 
         Raises:
             ScopeMissing: the credential is not for predictions.
             ModelNotFound: it does not exist, or is not granted to the tenant: the same answer.
             ModelNotReady: it exists and could not be loaded.
         """
-        _check_grants(principal, name, version)
-        return self._registry.resolve(name, version)
+        _check_grants(principal, name, selection.version)
+        model = self._registry.resolve(name, selection)
+        model.holders.add()
+        return model
 
-    async def predict(self, call: Call, body: bytes) -> Answer:
+    def leave(self, model: ModelVersion) -> None:
+        """Let go of what `resolve` returned."""
+        model.holders.remove()
+
+    async def predict(self, call: Call, body: Any, *, bytes_in: int) -> Answer:  # noqa: ANN401 - its codec's
         """Answer one request, and have it on the bill before the answer is returned.
 
         Raises:
@@ -173,8 +233,10 @@ class PredictionPath:
                 that is known, and never answered with 200.
         """
         began = perf_counter()
-        decoded = call.codec.decode(body, call.model.contract)
+        decoded: Decoded = call.codec.decode(body, call.model)
         decoded_at = perf_counter()
+        if decoded.timeout_seconds is not None:
+            call.deadline = min(call.deadline, self._loop_time() + decoded.timeout_seconds)
         units = 0 if call.principal.is_test else decoded.rows * call.model.unit_weight
         self._journal.ensure_writable()
         self._predictor.check_room(call.model, rows=decoded.rows, lane=call.principal.tenant_id)
@@ -190,22 +252,23 @@ class PredictionPath:
                 lane=call.principal.tenant_id,
                 deadline=call.deadline,
             )
-            payload = call.codec.encode(prediction.outputs, decoded)
+            encoded = call.codec.encode(prediction.outputs, decoded, call.model)
             self._refuse_late(call)
             call.before_record()
             outcome = Outcome.COMPLETED
             predicted = perf_counter()
             await self._journal.record(
-                self._usage(call, prediction, rows=decoded.rows, sizes=(len(body), len(payload)))
+                self._usage(call, prediction, rows=decoded.rows, sizes=(bytes_in, encoded.size))
             )
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
             raise
         finally:
             self._limiter.release(grant, outcome)
+        self.after_answer(call, decoded, prediction)
         times = (decoded_at - began, admitted - started, perf_counter() - predicted)
         version, rows = call.model.version, decoded.rows
-        return Answer(payload, units, version, grant.policy, grant, prediction, rows, *times)
+        return Answer(encoded, units, version, grant.policy, grant, prediction, rows, *times)
 
     async def _admit(self, call: Call, units: int) -> Grant:
         """Admit a call by a catalogue that no answered change is missing from.

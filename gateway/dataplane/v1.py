@@ -16,8 +16,10 @@ import orjson
 from numpy.typing import NDArray
 
 from gateway.dataplane.json_document import parse_fast, parse_strict
+from gateway.dataplane.prediction import Encoded
 from gateway.errors import OutputNotFinite, RequestInvalid
 from inference.contract import Contract
+from inference.registry import ModelVersion
 
 Tensors = dict[str, NDArray[Any]]
 Form = Literal["instances", "inputs"]
@@ -27,6 +29,7 @@ _GUARDED_BODY_BYTES = 64 * 1024
 _GUARD_SLACK = 64
 _MEMBER = re.compile(rb'(?<!\\)"\s*:')
 """The end of a member's name."""
+_JSON = ((b"content-type", b"application/json"),)
 _DUMP = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -37,6 +40,7 @@ class Decoded:
     tensors: Tensors
     rows: int
     form: Form
+    timeout_seconds: float | None = None
 
 
 class V1Codec:
@@ -44,7 +48,7 @@ class V1Codec:
 
     protocol = "v1"
 
-    def decode(self, body: bytes, contract: Contract) -> Decoded:
+    def decode(self, body: bytes, model: ModelVersion) -> Decoded:
         """Read a `:predict` body against a model's contract.
 
         Raises:
@@ -53,6 +57,7 @@ class V1Codec:
             InputInvalid: the tensors do not have the model's structure.
             ContractViolated: values break the contract.
         """
+        contract = model.contract
         _refuse_flood_of_members(body, contract)
         document = parse_fast(body)
         if document is None or not _has_no_repeated_member(document, body, contract):
@@ -67,7 +72,12 @@ class V1Codec:
             raise RequestInvalid("there is no row to predict")
         return Decoded(tensors, rows, form)
 
-    def encode(self, outputs: Mapping[str, NDArray[Any]], decoded: Decoded) -> bytes:
+    def encode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        decoded: Decoded,
+        model: ModelVersion,  # noqa: ARG002 - the answer's body does not name it
+    ) -> Encoded:
         """Write the answer in the form of the request.
 
         Raises:
@@ -87,7 +97,7 @@ class V1Codec:
         payload = orjson.dumps({member: content}, option=_DUMP)
         if b"null" in payload:
             _refuse_non_finite(outputs)
-        return payload
+        return Encoded(payload, len(payload), _JSON)
 
 
 def _content_of(document: object) -> tuple[Form, object]:

@@ -55,7 +55,7 @@ class Exchange:
         """Take over what a prediction was answered with."""
         self.status = HTTPStatus.OK
         self.answer = answer
-        self.bytes_out = len(answer.body)
+        self.bytes_out = answer.encoded.size
 
     def refused(self, status: int, code: str) -> None:
         """Take over what it was refused with."""

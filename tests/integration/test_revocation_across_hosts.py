@@ -103,7 +103,7 @@ async def test_key_made_elsewhere_works_at_once(here: Host, there: Host, known: 
     issued = await here.store.create_key(
         known.tenant_id, actor=TESTER, name="k", scopes=["predict"]
     )
-    assert (await there.predict(issued.api_key)).body == b'{"predictions":[2.0,4.0,6.0]}'
+    assert (await there.predict(issued.api_key)).encoded.body == b'{"predictions":[2.0,4.0,6.0]}'
 
 
 async def test_suspended_tenant_is_refused_by_the_other_host(

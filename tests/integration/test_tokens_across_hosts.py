@@ -58,9 +58,9 @@ async def pair(tmp_path: Path, migrated_postgres: str) -> AsyncIterator[Pair]:
 
 async def test_token_made_elsewhere_works_at_once(pair: Pair) -> None:
     """A key or a client that memory does not have is looked for in SQL before it is refused."""
-    assert (await pair.there.predict((await pair.token()).text)).body == SERVED
+    assert (await pair.there.predict((await pair.token()).text)).encoded.body == SERVED
     await pair.here.store.rotate_signing_key(actor=TESTER, at_once=True)
-    assert (await pair.there.predict((await pair.token()).text)).body == SERVED
+    assert (await pair.there.predict((await pair.token()).text)).encoded.body == SERVED
 
 
 async def test_revoked_token_is_refused_by_the_other_host(pair: Pair) -> None:

@@ -11,6 +11,7 @@ import pytest
 from inference.errors import ContractViolated, ModelNotFound, ModelNotReady
 from inference.predictor import Predictor
 from inference.registry import ModelVersion, Registry
+from inference.routing import Selection
 from inference.settings import InferenceSettings
 from tests.unit.inference.onnx_models import (
     greeting_model,
@@ -111,7 +112,7 @@ def test_highest_version_is_the_default(tmp_path: Path) -> None:
         put(tmp_path, linear_model(), f"m/{version}")
     registry = load(tmp_path)
     assert registry.resolve("m").version == "10"
-    assert registry.resolve("m", "2").version == "2"
+    assert registry.resolve("m", Selection("2")).version == "2"
     assert [model.version for model in registry.models()] == ["2", "9", "10"]
 
 
@@ -121,7 +122,7 @@ def test_unknown_model_and_version_are_not_found(tmp_path: Path) -> None:
     registry = load(tmp_path)
     for name, version in (("n", None), ("m", "2"), ("m", "01")):
         with pytest.raises(ModelNotFound):
-            registry.resolve(name, version)
+            registry.resolve(name, Selection(version))
 
 
 def test_broken_model_is_not_ready_and_others_are_served(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_older_version_serves_when_the_newest_is_broken(tmp_path: Path) -> None:
     registry = load(tmp_path)
     assert registry.resolve("m").version == "1"
     with pytest.raises(ModelNotReady):
-        registry.resolve("m", "2")
+        registry.resolve("m", Selection("2"))
 
 
 def test_golden_samples_are_checked(tmp_path: Path) -> None:

@@ -29,8 +29,10 @@ from inference.errors import (
     ModelNotFound,
     QueueFull,
 )
+from inference.holders import Holders
 from inference.predictor import Predictor
 from inference.registry import ModelVersion, Registry
+from inference.routing import UNNAMED, Selection
 from inference.tensors import Tensors
 
 DEADLINE = 100.0
@@ -63,6 +65,7 @@ class FakeModel:
     version: str = "3"
     unit_weight: int = 5
     contract: FakeContract = field(default_factory=FakeContract)
+    holders: Holders = field(default_factory=Holders)
 
 
 @dataclass
@@ -144,9 +147,8 @@ class FakeJournal:
 class FakeRegistry:
     """A repository with one model."""
 
-    def resolve(self, name: str, version: str | None) -> FakeModel:
+    def resolve(self, name: str, _selection: Selection) -> FakeModel:
         """Find it."""
-        assert version is None
         return FakeModel(name=name)
 
 
@@ -183,7 +185,7 @@ class Bench:
         codec: Any = V1Codec()
         caller = principal(is_test=is_test)
         call = Call(*("id", "tg_x", lambda: None, caller, 7, model, codec, DEADLINE), before_record)
-        return await self.path().predict(call, body)
+        return await self.path().predict(call, body, bytes_in=len(body))
 
 
 def principal(*, is_test: bool = False, models: frozenset[str] | None = None) -> Principal:
@@ -207,7 +209,7 @@ async def test_answer_is_billed_once_with_its_units() -> None:
     bench = Bench()
     answer = await bench.predict()
     record = bench.journal.records[0]
-    assert answer.body == b'{"predictions":[2.0,4.0,6.0]}'
+    assert answer.encoded.body == b'{"predictions":[2.0,4.0,6.0]}'
     assert (record.rows, record.units, record.tenant_id, record.key_id) == (3, 15, "ten_a", "key_a")
     assert (record.model, record.version, record.protocol) == ("double", "3", "v1")
     assert (record.queue_us, record.compute_us) == (1000, 2000)
@@ -318,5 +320,7 @@ def test_model_that_is_not_granted_looks_like_none() -> None:
     path = Bench().path()
     granted = principal(models=frozenset({"other"}))
     with pytest.raises(ModelNotFound):
-        path.resolve(granted, "double", None)
-    assert path.resolve(principal(), "double", None).name == "double"
+        path.resolve(granted, "double", UNNAMED, request_id="id")
+    model = path.resolve(principal(), "double", UNNAMED, request_id="id")
+    assert model.name == "double"
+    path.leave(model)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.dataplane.v1 import Decoded, V1Codec
 from gateway.errors import JsonInvalid, OutputNotFinite, RequestInvalid
-from inference.contract import Contract
 from inference.errors import InferenceError
-from inference.registry import Registry
+from inference.registry import ModelVersion, Registry
 from inference.settings import InferenceSettings
 
 MODELS = Path(__file__).parents[4] / "examples" / "models"
@@ -22,17 +21,17 @@ CODEC = V1Codec()
 
 
 @pytest.fixture(scope="module")
-def contract() -> Iterator[Contract]:
-    """Load the contract of the demo model: five numbers and six categories."""
+def model() -> Iterator[ModelVersion]:
+    """Load the demo model: five numbers and six categories."""
     registry = Registry.load(MODELS, InferenceSettings())
-    yield registry.resolve("housing").contract
+    yield registry.resolve("housing")
     registry.close()
 
 
-def row_of(contract: Contract) -> dict[str, object]:
+def row_of(model: ModelVersion) -> dict[str, object]:
     """Take the demo's example."""
-    assert isinstance(contract.example_row, dict)
-    return dict(contract.example_row)
+    assert isinstance(model.contract.example_row, dict)
+    return dict(model.contract.example_row)
 
 
 def body_with_repeated(row: dict[str, object], name: str, value: object) -> bytes:
@@ -44,87 +43,89 @@ def body_with_repeated(row: dict[str, object], name: str, value: object) -> byte
 
 @given(data=st.data())
 def test_repeated_member_is_refused_wherever_it_stands(
-    contract: Contract, data: st.DataObject
+    model: ModelVersion, data: st.DataObject
 ) -> None:
     """No choice of rows and members slips past the count of quotes."""
-    row = row_of(contract)
+    row = row_of(model)
     name = data.draw(st.sampled_from(sorted(row)))
     dropped = data.draw(st.sampled_from([None, *sorted(row)]))
     value = data.draw(st.sampled_from([row[name], "yes", 1, ""]))
     if dropped not in (None, name):
         row.pop(str(dropped))
     with pytest.raises(JsonInvalid):
-        CODEC.decode(body_with_repeated(row, name, value), contract)
+        CODEC.decode(body_with_repeated(row, name, value), model)
 
 
 @given(rows=st.integers(1, 40), spaces=st.booleans(), escaped=st.booleans())
 def test_both_parsers_give_the_same_tensors(
-    contract: Contract, *, rows: int, spaces: bool, escaped: bool
+    model: ModelVersion, *, rows: int, spaces: bool, escaped: bool
 ) -> None:
     """How a body is written decides which parser reads it and nothing else."""
-    document = {"instances": [row_of(contract)] * rows}
+    document = {"instances": [row_of(model)] * rows}
     body = json.dumps(document, indent=1 if spaces else None).encode()
     if escaped:
         body = body.replace(b'"instances"', b'"\\u0069nstances"')
-    plain = CODEC.decode(orjson.dumps(document), contract)
-    decoded = CODEC.decode(body, contract)
+    plain = CODEC.decode(orjson.dumps(document), model)
+    decoded = CODEC.decode(body, model)
     assert decoded.rows == plain.rows == rows
     assert all(np.array_equal(decoded.tensors[name], plain.tensors[name]) for name in plain.tensors)
 
 
-def test_columns_give_the_same_tensors_as_rows(contract: Contract) -> None:
+def test_columns_give_the_same_tensors_as_rows(model: ModelVersion) -> None:
     """The two forms are two ways to write one request."""
-    row = row_of(contract)
+    row = row_of(model)
     columns = {name: [value] * 3 for name, value in row.items()}
-    by_rows = CODEC.decode(orjson.dumps({"instances": [row] * 3}), contract)
-    by_columns = CODEC.decode(orjson.dumps({"inputs": columns}), contract)
+    by_rows = CODEC.decode(orjson.dumps({"instances": [row] * 3}), model)
+    by_columns = CODEC.decode(orjson.dumps({"inputs": columns}), model)
     assert (by_rows.form, by_columns.form) == ("instances", "inputs")
     for name, tensor in by_rows.tensors.items():
         assert np.array_equal(tensor, by_columns.tensors[name])
 
 
-def test_large_columns_of_texts_are_no_flood(contract: Contract) -> None:
+def test_large_columns_of_texts_are_no_flood(model: ModelVersion) -> None:
     """Many quotes are not many members."""
-    columns = {name: [value] * 4000 for name, value in row_of(contract).items()}
+    columns = {name: [value] * 4000 for name, value in row_of(model).items()}
     body = orjson.dumps({"inputs": columns})
     assert len(body) > 64 * 1024
-    assert CODEC.decode(body, contract).rows == 4000
+    assert CODEC.decode(body, model).rows == 4000
 
 
 @pytest.mark.parametrize("separator", [": ", ":", "\t :"])
-def test_flood_of_members_is_refused_before_parsing(contract: Contract, separator: str) -> None:
+def test_flood_of_members_is_refused_before_parsing(model: ModelVersion, separator: str) -> None:
     """However the members are written."""
     members = ",".join(f'"m{number}"{separator}1' for number in range(20_000))
     with pytest.raises(RequestInvalid, match="more members"):
-        CODEC.decode(f'{{"instances": [{{{members}}}]}}'.encode(), contract)
+        CODEC.decode(f'{{"instances": [{{{members}}}]}}'.encode(), model)
 
 
 @given(body=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_any_body_is_answered_or_refused_by_name(contract: Contract, body: bytes) -> None:
+def test_any_body_is_answered_or_refused_by_name(model: ModelVersion, body: bytes) -> None:
     """No bytes raise anything but the errors that the table of problems knows."""
     with pytest.raises((JsonInvalid, RequestInvalid, InferenceError)):
-        CODEC.decode(body, contract)
+        CODEC.decode(body, model)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_output_that_json_cannot_carry_is_an_error(value: float) -> None:
+def test_output_that_json_cannot_carry_is_an_error(model: ModelVersion, value: float) -> None:
     """Never a silent null."""
     outputs = {"y": np.array([1.0, value], np.float32)}
     with pytest.raises(OutputNotFinite) as caught:
-        CODEC.encode(outputs, Decoded({}, 2, "instances"))
+        CODEC.encode(outputs, Decoded({}, 2, "instances"), model)
     assert caught.value.output == "y"
 
 
-def test_text_that_says_null_is_an_answer() -> None:
+def test_text_that_says_null_is_an_answer(model: ModelVersion) -> None:
     """The check for silent nulls looks at numbers, not at words."""
     outputs = {"label": np.array(["null", "b"], object)}
-    assert CODEC.encode(outputs, Decoded({}, 2, "instances")) == b'{"predictions":["null","b"]}'
+    encoded = CODEC.encode(outputs, Decoded({}, 2, "instances"), model)
+    assert encoded.body == b'{"predictions":["null","b"]}'
+    assert encoded.size == len(encoded.body)
 
 
-def test_several_outputs_are_objects_by_row_or_lists_by_name() -> None:
+def test_several_outputs_are_objects_by_row_or_lists_by_name(model: ModelVersion) -> None:
     """Row form answers in rows, column form in columns."""
     outputs = {"a": np.array([1, 2]), "b": np.array(["x", "y"], object)}
-    by_rows = orjson.loads(CODEC.encode(outputs, Decoded({}, 2, "instances")))
-    by_columns = orjson.loads(CODEC.encode(outputs, Decoded({}, 2, "inputs")))
+    by_rows = orjson.loads(CODEC.encode(outputs, Decoded({}, 2, "instances"), model).body)
+    by_columns = orjson.loads(CODEC.encode(outputs, Decoded({}, 2, "inputs"), model).body)
     assert by_rows == {"predictions": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]}
     assert by_columns == {"outputs": {"a": [1, 2], "b": ["x", "y"]}}

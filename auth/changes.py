@@ -1,5 +1,6 @@
 """Read what changed in the catalogue since a revision."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from auth.client_records import read_client_records
 from auth.credentials import credential_of_key
 from auth.entries import CredentialRecord, StoredSecret, epoch_seconds
+from auth.followers import Apply, Follower
 from auth.revoked_tokens import RevokedToken
 from auth.rows import API_KEY_COLUMNS, api_key_from, plan_from, tenant_from
 from auth.session_records import read_session_records
@@ -33,10 +35,14 @@ class Changes:
     plans: tuple[Plan, ...]
     signing_keys: tuple[SigningKey, ...] = ()
     revoked_tokens: tuple[RevokedToken, ...] = ()
+    followed: tuple[Apply, ...] = ()
+    """What takes the followers' own rows into memory."""
 
 
-async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
-    """Read plans, tenants and keys that changed after revision `since` (0: all).
+async def read_changes(
+    engine: AsyncEngine, *, since: int, followers: Sequence[Follower] = ()
+) -> Changes:
+    """Read plans, tenants, keys and what `followers` hold, as of after revision `since` (0: all).
 
     Where nothing did, the revision is all that is read.
 
@@ -62,6 +68,9 @@ async def read_changes(engine: AsyncEngine, *, since: int) -> Changes:
             plans=tuple(map(plan_from, plan_rows)),
             signing_keys=await read_signing_keys(connection, since=since),
             revoked_tokens=await read_revoked_tokens(connection, since=since),
+            followed=tuple(
+                [await follower.read(connection, since=since) for follower in followers]
+            ),
         )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from auth.changes import Changes, read_changes
 from auth.entries import CredentialEntry, CredentialRecord, build_entry
 from auth.errors import KeysetUnavailable
+from auth.followers import Follower
 from auth.generation import Generation
 from auth.revoked_tokens import RevokedTokens
 from auth.signing_keys import KeyRing
@@ -50,6 +51,7 @@ class Keyset:
         self._load: asyncio.Task[None] | None = None
         self._load_generation = _NEVER_LOADED
         self._load_number = 0
+        self._followers: list[Follower] = []
         self.ring = KeyRing()
         """The signing keys of access tokens."""
         self.revoked_tokens = RevokedTokens(now=now)
@@ -62,6 +64,10 @@ class Keyset:
     def revision(self) -> int:
         """The revision of the catalogue up to which every change is in memory."""
         return self._revision
+
+    def follow(self, follower: Follower) -> None:
+        """Have rows of others read with every load; call it before the first one."""
+        self._followers.append(follower)
 
     def is_current(self) -> bool:
         """Tell whether every change that was answered by now is in memory."""
@@ -124,7 +130,9 @@ class Keyset:
         """Load and apply; `generation` was read before the database is."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                changes = await read_changes(self._engine, since=self._revision)
+                changes = await read_changes(
+                    self._engine, since=self._revision, followers=self._followers
+                )
         except (SQLAlchemyError, OSError) as error:
             raise KeysetUnavailable("the keys in SQL cannot be read") from error
         self._apply(changes)
@@ -147,6 +155,8 @@ class Keyset:
             stale |= self._ids_by_tenant.get(tenant_id, set())
         for credential_id in stale:
             self._entries[credential_id] = self._entry(self._records[credential_id])
+        for apply in changes.followed:
+            apply()
         self._revision = changes.revision
 
     def _touched_tenants(self, changes: Changes) -> set[str]:

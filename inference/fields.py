@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import ml_dtypes
 import numpy as np
 from pydantic_core import CoreSchema, core_schema
 
@@ -21,16 +22,27 @@ REQUIRED: Final = object()
 
 _MAX_LISTED_CHARACTERS = 160
 _TEXT_QUOTES = 2
-_JSON_TYPES: Mapping[str, str] = {"f": "number", "i": "integer", "u": "integer", "b": "boolean"}
-_NOUNS: Mapping[str, str] = {"f": "numbers", "i": "whole numbers", "u": "whole numbers"}
+_JSON_TYPES: Mapping[str, str] = {
+    "f": "number",
+    "V": "number",
+    "i": "integer",
+    "u": "integer",
+    "b": "boolean",
+}
+_NOUNS: Mapping[str, str] = {
+    "f": "numbers",
+    "V": "numbers",
+    "i": "whole numbers",
+    "u": "whole numbers",
+}
 _FITTING: Mapping[str, str] = {
-    "number": "f",
-    "integer": "fiu",
-    "boolean": "bfiu",
+    "number": "fV",
+    "integer": "fViu",
+    "boolean": "bfViu",
     "string": "O",
     "category": "O",
 }
-"""Kinds of graph input that each type of feature can be packed into."""
+"""Kinds of graph input that each type of feature can be packed into; V is that of BF16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,7 @@ def _decode_base64(value: dict[str, str]) -> str:
 
 def _limits(datatype: Datatype) -> tuple[float, float]:
     if datatype.is_float:
-        largest = float(np.finfo(datatype.dtype).max)
+        largest = float(ml_dtypes.finfo(datatype.dtype).max)  # type: ignore[no-untyped-call]
         return -largest, largest
     if datatype.is_integer:
         info = np.iinfo(datatype.dtype)

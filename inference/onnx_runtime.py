@@ -3,23 +3,15 @@
 The bytes must have passed `verification` first: this module trusts them.
 """
 
-import os
 import tempfile
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
+from inference.bfloat16 import check_bfloat16, has_bfloat16, run_with_values, wrapped
 from inference.errors import InputInvalid, ModelRefused
+from inference.onnx_engine import ort, state
 from inference.signature import VARIABLE, Signature, TensorSpec
-from inference.tensors import DATATYPES_BY_ONNX_TYPE, Tensors
-
-# Threat: ONNX Runtime writes a device id and a log of its use into the home folder for its makers,
-# and reads this once, while it is imported; a call afterwards comes too late.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as state
+from inference.tensors import DATATYPES_BY_ONNX_TYPE, Tensor, Tensors
 
 _FATAL = 4
 _LOAD_ERRORS = (
@@ -44,9 +36,12 @@ class OnnxRuntime:
         self._session = _open_session(name, content, intra_op_threads)
         try:
             self.signature = _read_signature(self._session)
+            check_bfloat16(self.signature)
         except ValueError as error:
             raise ModelRefused(name, str(error)) from None
         self._output_names = list(self.signature.output_names)
+        self._takes_bfloat16 = has_bfloat16(self.signature.inputs)
+        self._gives_bfloat16 = has_bfloat16(self.signature.outputs)
 
     def run(self, tensors: Tensors, /) -> Tensors:
         """Run the model once, blocking; ONNX Runtime lets go of the interpreter meanwhile.
@@ -56,10 +51,17 @@ class OnnxRuntime:
             Exception: the model failed.
         """
         try:
-            outputs: list[np.ndarray[Any, Any]] = self._session.run(self._output_names, tensors)
+            outputs = self._run(tensors)
         except state.InvalidArgument:
             raise InputInvalid("the model cannot take values of this shape or range") from None
         return dict(zip(self._output_names, outputs, strict=True))
+
+    def _run(self, tensors: Tensors) -> list[Tensor]:
+        if self._gives_bfloat16:
+            return run_with_values(self._session, self._output_names, tensors)
+        feeds = wrapped(tensors) if self._takes_bfloat16 else tensors
+        outputs: list[Tensor] = self._session.run(self._output_names, feeds)
+        return outputs
 
     def close(self) -> None:
         """Give back the session's memory, once no run uses it."""

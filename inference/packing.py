@@ -80,8 +80,7 @@ class InputPacking:
 
     def _pack(self, values: object) -> Tensor:
         try:
-            with np.errstate(over="raise"):
-                tensor = np.array(values, self._dtype)
+            tensor = _array_of(values, self._dtype)
         except FloatingPointError:
             raise ContractViolated(self._overflows(values)) from None
         except ValueError:
@@ -103,3 +102,21 @@ class InputPacking:
             return (Violation(None, self.name, expectation),)
         rows: Iterable[int] = np.unique(np.nonzero(is_bad)[0])[:MAX_VIOLATIONS].tolist()
         return tuple(Violation(row, self.name, expectation) for row in rows)
+
+
+def _array_of(values: object, dtype: np.dtype[Any]) -> Tensor:
+    """Make an array.
+
+    Raises:
+        FloatingPointError: a finite number is too large for the datatype.
+        ValueError: the values are ragged.
+    """
+    with np.errstate(over="raise"):
+        if dtype.kind != "V":
+            return np.array(values, dtype)
+        wide = np.array(values, np.float32)
+        with np.errstate(over="ignore"):
+            tensor = wide.astype(dtype)
+    if np.any(np.isinf(tensor) & np.isfinite(wide)):  # BF16 overflows in silence
+        raise FloatingPointError
+    return tensor

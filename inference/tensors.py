@@ -3,7 +3,8 @@
 A tensor inside the process is a NumPy array; an element of datatype BYTES is a `str`, since ONNX
 Runtime would turn `bytes` into the text "b'...'".
 
-Source: Open Inference Protocol 2, "Tensor Data Types". BF16 is left out: NumPy has no such type.
+Source: Open Inference Protocol 2, "Tensor Data Types". NumPy has no BF16; ml_dtypes, which ONNX
+brings along, adds it.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,7 @@ class Datatype:
     @property
     def is_float(self) -> bool:
         """Say whether elements are floating-point numbers."""
-        return self.dtype.kind == "f"
+        return self.dtype.kind == "f" or self.name == BF16
 
     @property
     def is_integer(self) -> bool:
@@ -43,6 +45,7 @@ class Datatype:
         return self.dtype.kind in "iu"
 
 
+BF16 = "BF16"
 BYTES = "BYTES"
 
 _NAMES = (
@@ -58,6 +61,7 @@ _NAMES = (
     ("FP16", "float16", "tensor(float16)"),
     ("FP32", "float32", "tensor(float)"),
     ("FP64", "float64", "tensor(double)"),
+    (BF16, ml_dtypes.bfloat16, "tensor(bfloat16)"),
     (BYTES, "object", "tensor(string)"),
 )
 

@@ -28,6 +28,13 @@ GatewayError
 ├── LogInFailed                 a server did not open a session, or end it
 ├── BackupFailed                a copy of the data could not be made, or is not whole
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
+├── ModelChangeRefused
+│   ├── VersionExists           the number of a version stands for other files
+│   ├── VersionInUse            a version that a label stands for is not retired
+│   ├── VersionUnavailable      a version that is retired, refused or not on every worker
+│   ├── ContractIncompatible    a version would break the callers of the one before
+│   ├── NothingBefore           a label that stood for nothing else before
+│   └── RepositoryReadOnly      the folder of models cannot be written to
 └── StartRefused
     ├── SettingInvalid          a setting has a value of the wrong kind
     └── RepositoryMissing       there is no folder of models
@@ -216,6 +223,38 @@ class OutputNotFinite(GatewayError):
     def __init__(self, output: str) -> None:
         super().__init__(output)
         self.output = output
+
+
+class ModelChangeRefused(GatewayError):
+    """The versions of a model stay as they are; `message` says why and never quotes files."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class VersionExists(ModelChangeRefused):
+    """The number of a version stands for other files, which answers and bills have named."""
+
+
+class VersionInUse(ModelChangeRefused):
+    """A label stands for the version, so it is not withdrawn."""
+
+
+class VersionUnavailable(ModelChangeRefused):
+    """The version is retired or refused, or a worker has not got it in memory."""
+
+
+class ContractIncompatible(ModelChangeRefused):
+    """Requests or answers that are good with the running version would not be with this one."""
+
+
+class NothingBefore(ModelChangeRefused):
+    """The label stood for no other version before that is still served."""
+
+
+class RepositoryReadOnly(ModelChangeRefused):
+    """The folder of models cannot be written to, so nothing can be pushed."""
 
 
 class StartRefused(GatewayError):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inference.errors import ModelRefused
+from inference.version_policy import VersionPolicy
 
 MANIFEST_NAME = "model.toml"
 
@@ -90,6 +91,9 @@ class Manifest(_Section):
     description: str = ""
     unit_weight: int = Field(default=1, ge=1, le=1_000_000)
     """Units billed for each row."""
+
+    version_policy: VersionPolicy = VersionPolicy()
+    """Which versions of the model are served; all by default."""
 
     batching: Batching = Batching()
     features: list[Feature] = []

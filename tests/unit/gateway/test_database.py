@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from auth.tables import metadata
+from auth.tables import metadata as catalogue_tables
 from gateway.database import SchemaMismatch, check_schema, create_engine, migrate
+from gateway.models.tables import metadata as model_tables
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-def _differences(connection: Connection) -> list[object]:
+def _differences(connection: Connection, metadata: MetaData) -> list[object]:
     def is_ours(name: str | None, kind: str, _parents: object) -> bool:
         return kind != "table" or name in metadata.tables
 
@@ -32,11 +33,14 @@ def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(context, metadata))
 
 
-async def test_migrations_make_the_tables_that_auth_declares(engine: AsyncEngine) -> None:
+@pytest.mark.parametrize("metadata", [catalogue_tables, model_tables], ids=["auth", "models"])
+async def test_migrations_make_the_tables_that_are_declared(
+    engine: AsyncEngine, metadata: MetaData
+) -> None:
     """An empty file after the upgrade has no difference to the metadata."""
     await migrate(engine)
     async with engine.connect() as connection:
-        assert await connection.run_sync(_differences) == []
+        assert await connection.run_sync(_differences, metadata) == []
 
 
 async def test_migrated_schema_is_accepted(engine: AsyncEngine) -> None:

@@ -1,0 +1,1 @@
+"""The versions of models: what is registered, prepared, served and withdrawn."""

@@ -67,6 +67,7 @@ def build_entry(record: CredentialRecord, tenant: Tenant, plan: Plan | None) -> 
             max_in_flight=plan.max_in_flight if plan else None,
             bound_models=None if credential.models is None else frozenset(credential.models),
             networks=networks_of(credential.networks),
+            weight=plan.weight if plan else 1,
         ),
         secrets=record.secrets,
         expires_at_seconds=epoch_seconds(credential.expires_at),

@@ -41,6 +41,8 @@ class Principal:
     """Models that the credential itself is bound to, granted or not; None is no binding."""
     networks: tuple[Network, ...] | None = None
     """Networks that the credential may be used from; None is anywhere."""
+    weight: int = 1
+    """Share of a model's time beside other tenants that wait for it."""
 
     def require(self, scope: str) -> None:
         """Pass if the credential holds `scope`.

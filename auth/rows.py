@@ -21,6 +21,7 @@ def plan_from(row: AnyRow) -> Plan:
         burst=row.burst,
         units_per_month=row.units_per_month,
         max_in_flight=row.max_in_flight,
+        weight=row.weight,
         created_at=row.created_at,
     )
 

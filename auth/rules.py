@@ -20,6 +20,7 @@ MIN_RATE_PER_SECOND: Final = 1e-6
 """One request in eleven days; the time that one takes up must still be a number."""
 MAX_RATE_PER_SECOND: Final = 1_000_000.0
 MAX_COUNT: Final = 10**15
+MAX_WEIGHT: Final = 1000
 MAX_OVERLAP_SECONDS: Final = 90 * 86_400
 MAX_PAGE: Final = 10_000
 
@@ -72,6 +73,16 @@ def check_count(count: int | None, *, field: str, least: int) -> None:
     """
     if count is not None and not least <= count <= MAX_COUNT:
         raise InvalidChange(f"must be {least} to {MAX_COUNT}", field)
+
+
+def check_weight(weight: int) -> None:
+    """Pass the weight of a plan.
+
+    Raises:
+        InvalidChange: out of range.
+    """
+    if not 1 <= weight <= MAX_WEIGHT:
+        raise InvalidChange(f"must be 1 to {MAX_WEIGHT}", "weight")
 
 
 def check_override(own: float | None, planned: float | None, *, field: str) -> None:

@@ -79,6 +79,7 @@ plans: Final = Table(
     Column("burst", BigInteger),
     Column("units_per_month", BigInteger),
     Column("max_in_flight", BigInteger),
+    Column("weight", SmallInteger, nullable=False, server_default="1"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revision", BigInteger, nullable=False, index=True),
 )

@@ -19,6 +19,7 @@ from auth.rules import (
     check_name,
     check_page,
     check_rate,
+    check_weight,
     is_id,
 )
 from auth.tables import plans, tenants
@@ -43,6 +44,7 @@ class TenantStore(Catalogue):
         burst: int | None,
         units_per_month: int | None,
         max_in_flight: int | None,
+        weight: int = 1,
     ) -> Plan:
         """Offer a new plan; a limit of None is no limit, a rate without a burst gets one.
 
@@ -51,6 +53,7 @@ class TenantStore(Catalogue):
         """
         check_count(units_per_month, field="units_per_month", least=0)
         check_count(max_in_flight, field="max_in_flight", least=1)
+        check_weight(weight)
         plan = Plan(
             plan_id="plan_" + random_base62(ID_CHARACTERS),
             name=check_name(name),
@@ -58,6 +61,7 @@ class TenantStore(Catalogue):
             burst=check_rate(requests_per_second, burst),
             units_per_month=units_per_month,
             max_in_flight=max_in_flight,
+            weight=weight,
             created_at=self._now(),
         )
 

@@ -27,6 +27,9 @@ class Plan:
     units_per_month: int | None
     max_in_flight: int | None
     created_at: datetime
+    weight: int = 1
+    """Share of a model's time beside other tenants that wait for it: twice the weight, twice the
+    rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from auth.rules import (
     MAX_MODELS,
     MAX_OVERLAP_SECONDS,
     MAX_RATE_PER_SECOND,
+    MAX_WEIGHT,
     MIN_RATE_PER_SECOND,
     NAME_CHARACTERS,
 )
@@ -99,6 +100,7 @@ class NewPlan(RequestSchema):
                 "burst": 100,
                 "units_per_month": 100_000,
                 "max_in_flight": 16,
+                "weight": 2,
             }
         }
     )
@@ -108,6 +110,8 @@ class NewPlan(RequestSchema):
     burst: Count | None = None
     units_per_month: Annotated[int, Field(ge=0, le=MAX_COUNT), TAKES_WHOLE] | None = None
     max_in_flight: Count | None = None
+    weight: Annotated[int, Field(ge=1, le=MAX_WEIGHT), TAKES_WHOLE] = 1
+    """Share of a model's time beside other tenants that wait for it."""
 
 
 class PlanDocument(ResponseSchema):
@@ -119,6 +123,7 @@ class PlanDocument(ResponseSchema):
     burst: int | None
     units_per_month: int | None
     max_in_flight: int | None
+    weight: int
     created_at: Moment
 
     @classmethod

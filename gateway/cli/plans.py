@@ -23,6 +23,7 @@ _COLUMNS = (
     "burst",
     "units_per_month",
     "max_in_flight",
+    "weight",
     "name",
 )
 
@@ -57,6 +58,12 @@ def create_plan(
             metavar="REQUESTS", help="Requests of a tenant at the same time; absent: no limit."
         ),
     ] = None,
+    weight: Annotated[
+        int,
+        typer.Option(
+            metavar="WEIGHT", help="Share of a model's time beside others who wait for it."
+        ),
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Create a plan.
@@ -72,6 +79,7 @@ def create_plan(
             burst=burst,
             units_per_month=units_per_month,
             max_in_flight=max_in_flight,
+            weight=weight,
         )
 
     show(PlanDocument.of(ask_store(create)), as_json=as_json)

@@ -40,6 +40,7 @@ async def create_plan(
         burst=wish.burst,
         units_per_month=wish.units_per_month,
         max_in_flight=wish.max_in_flight,
+        weight=wish.weight,
     )
     return PlanDocument.of(plan)
 

@@ -21,7 +21,7 @@ BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
     *("expires_at", "test", "limits", "networks", "overlap_seconds", "instances", "signature_name"),
-    "api_key",
+    *("api_key", "weight"),
     *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
     *("client_secret", "client_assertion_type", "client_assertion"),
     *("jwks", "username", "password", "totp", "device_token", "disabled", "current_password"),

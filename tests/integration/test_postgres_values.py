@@ -57,7 +57,10 @@ def bodies(plane: ControlPlane, value: object) -> dict[str, dict[str, object]]:
     tenant = {"name": "t", "models": ["*"]}
     return {
         f"/v1/plans {field}": {"name": "p", "requests_per_second": 1, field: value}
-        for field in ("name", "requests_per_second", "burst", "units_per_month", "max_in_flight")
+        for field in (
+            *("name", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
+            "weight",
+        )
     } | {
         "/v1/tenants name": {**tenant, "name": value},
         "/v1/tenants plan_id": {**tenant, "plan_id": value},

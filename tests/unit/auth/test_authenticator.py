@@ -33,6 +33,7 @@ async def test_principal_says_what_the_key_and_the_plan_say(
         burst=20,
         units_per_month=500,
         max_in_flight=4,
+        weight=5,
     )
     tenant = await store.create_tenant(
         actor=TESTER, name="Acme", plan_id=plan.plan_id, models=["housing"]
@@ -53,6 +54,7 @@ async def test_principal_says_what_the_key_and_the_plan_say(
     assert (principal.is_test, principal.is_platform) == (True, False)
     assert (principal.requests_per_second, principal.burst) == (2, 2)
     assert (principal.units_per_month, principal.max_in_flight) == (500, 4)
+    assert principal.weight == 5
 
 
 async def test_platform_principal_is_marked(

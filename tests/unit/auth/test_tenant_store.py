@@ -24,6 +24,7 @@ async def _plan(store: Store, *, requests_per_second: float | None = 10.0) -> Pl
         burst=None,
         units_per_month=1000,
         max_in_flight=8,
+        weight=3,
     )
 
 
@@ -52,6 +53,8 @@ async def test_rate_without_a_burst_gets_one_second_worth(store: Store) -> None:
         ("units_per_month", -1),
         ("units_per_month", 2**63),
         ("max_in_flight", 0),
+        ("weight", 0),
+        ("weight", 1001),
     ],
 )
 async def test_limit_out_of_range_is_refused(store: Store, field: str, value: float) -> None:

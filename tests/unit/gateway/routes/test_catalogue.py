@@ -10,6 +10,7 @@ PLAN = {
     "burst": 100,
     "units_per_month": 100_000,
     "max_in_flight": 16,
+    "weight": 4,
 }
 
 

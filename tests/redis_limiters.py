@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.redis_limiter import SCRIPT, WHEN_AWAY, RedisLimiter
-from gateway.limits.redis_link import BUDGET_SECONDS, LinkTimes, RedisLink
+from gateway.limits.redis_link import BUDGET_SECONDS, DOUBT_SECONDS, LinkTimes, RedisLink
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
 from tests.unit.gateway.limits.callers import LEASE_SECONDS, Clocks
@@ -25,6 +25,7 @@ def build_limiter(
     redis_clocks: Clocks | None = None,
     prefix: str = "test",
     budget_seconds: float = BUDGET_SECONDS,
+    doubt_seconds: float = DOUBT_SECONDS,
     share: Share | None = None,
     must_confirm: bool = False,
 ) -> RedisLimiter:
@@ -38,7 +39,9 @@ def build_limiter(
             SCRIPT,
             prefix=prefix,
             when_away=WHEN_AWAY,
-            times=LinkTimes(budget_seconds=budget_seconds, retry_seconds=0.02),
+            times=LinkTimes(
+                budget_seconds=budget_seconds, doubt_seconds=doubt_seconds, retry_seconds=0.02
+            ),
         ),
         stand_in=LocalLimiter(
             monotonic_ns=monotonic_ns, wall_ns=wall_ns, lease_seconds=LEASE_SECONDS

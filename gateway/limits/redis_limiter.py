@@ -53,7 +53,8 @@ class RedisLimiter:
     """Decide on requests in Redis, and locally while it is away.
 
     Concurrency: one event loop; one call at a time to each Redis, shared by all who wait. Limits
-    are never exceeded while Redis lives. Around its loss one process carries over what it knows in
+    are never exceeded while Redis lives: when it is late, callers who are near a limit wait for it,
+    and the others go on with the share. Around its loss one process carries over what it knows in
     both directions; of several, each grants its share. A lost release expires with its lease.
 
     Threat: a Redis that comes back, or is empty, may have lost a revocation that it was told of.
@@ -99,6 +100,7 @@ class RedisLimiter:
         self._epoch = 0
         self._least_revision: float = 0
         nodes.on_up = self._take_up
+        nodes.on_doubt = self._let_go
         nodes.on_map = self._send_unsent
         self.local_decisions = 0
         """Requests that were decided by this process's share."""
@@ -162,7 +164,7 @@ class RedisLimiter:
         if revision is not None and revision < self._least_revision:
             self._accept(revision, after)
         link = self._nodes.link_of(caller.tenant.slot)
-        if link.is_up:
+        if link.is_up and not (link.is_in_doubt and not self._is_patient(caller)):
             verdict = await self._trips[link].admit(
                 caller,
                 units=units,
@@ -232,6 +234,15 @@ class RedisLimiter:
         self._hold_leases(link)
         self._send_unsent()
 
+    def _is_patient(self, caller: SharedCaller, requests: int = 1) -> bool:
+        """Say whether a wrong guess for a caller could exceed one of its limits."""
+        now_us = self._monotonic_ns() // 1000
+        return caller.is_near_a_limit(now_us, workers=self._share.workers, requests=requests)
+
+    def _let_go(self, link: RedisLink) -> None:
+        """Have whoever is far from its limits go on without a Redis that is late."""
+        self._trips[link].let_go(self._is_patient)
+
     def _hold_leases(self, link: RedisLink) -> None:
         """Have Redis count what is in flight again, should it have lost that."""
         now_us = self._monotonic_ns() // 1000
@@ -275,7 +286,7 @@ class RedisLimiter:
         policy, tenant = caller.policy, caller.tenant
         if not tenant.is_mirrored:
             tenant.is_mirrored = True
-            known = tenant.used + tenant.owed
+            known = tenant.used + tenant.owed + tenant.doubted
             if tenant.period:
                 self._stand_in.load_quota(policy.tenant_id, tenant.period, known)
         if not caller.is_mirrored:

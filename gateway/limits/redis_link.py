@@ -1,8 +1,10 @@
 """One connection to one Redis with a time budget and a circuit breaker.
 
-A call is answered within the budget or given up; after that nobody is made to wait for Redis again
-until a probe was answered in time. Redis itself drops a call that it meets too late (it was hung,
-or the network was slow), so that a call that was given up decides nothing.
+A call that is not answered within the budget is in doubt: whoever can do without its answer goes on
+alone, and whoever cannot waits for it a while longer, since Redis may only have had to wait for a
+processor. Then it is given up, and nobody is made to wait for Redis again until a probe was
+answered in time. Redis itself drops a call that it meets too late (it was hung, or the network was
+slow), so that a call that was given up decides nothing.
 """
 
 import asyncio
@@ -35,6 +37,11 @@ BUDGET_SECONDS = 0.015
 GRACE_SECONDS = 0.005
 """A loop that was busy itself finds its timer and the answer at once; the answer comes first."""
 
+DOUBT_SECONDS = 0.5
+"""Longer than a process waits for its turn on a machine that has several times more to do than it
+can.
+"""
+
 RETRY_SECONDS = 0.25
 _MICROSECONDS = 1_000_000
 _PROBE_MS = 1000
@@ -65,6 +72,9 @@ class LinkEvents:
     up: Callable[[], None] = field(default=lambda: None)
     """It works, at first or again."""
 
+    doubt: Callable[[], None] = field(default=lambda: None)
+    """The budget of the call under way is spent."""
+
     down: Callable[[], None] = field(default=lambda: None)
     """It was given up."""
 
@@ -77,7 +87,10 @@ class LinkTimes:
     """How long a link waits for what, in seconds."""
 
     budget_seconds: float = BUDGET_SECONDS
-    """How long a call may take."""
+    """How long a call may take until it is in doubt."""
+
+    doubt_seconds: float = DOUBT_SECONDS
+    """How much longer until it is given up."""
 
     grace_seconds: float = GRACE_SECONDS
     """How much longer it may be until a busy event loop has looked."""
@@ -121,11 +134,15 @@ class RedisLink:
         self._times = times or LinkTimes()
         self._connection: AbstractConnection | None = None
         self._recovery: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._clock_offset_us = 0
         self._has_warned = False
         self._is_closed = False
         self.is_member = is_member
         self.is_up = False
+        self.is_in_doubt = False
+        """The call under way is late; Redis may be there still."""
+
         self.on = LinkEvents()
         self.counters = LinkCounters()
 
@@ -157,20 +174,28 @@ class RedisLink:
             return landing
         sent_us = time.monotonic_ns() // 1000
         times = self._times
-        allowed_us = int((times.budget_seconds + times.grace_seconds) * _MICROSECONDS)
+        allowed_seconds = times.budget_seconds + times.grace_seconds + times.doubt_seconds
+        allowed_us = int(allowed_seconds * _MICROSECONDS)
         deadline_us = sent_us + self._clock_offset_us + allowed_us
         bodies: list[list[Argument]] = [
             [len(keys), *keys, deadline_us, *arguments] for keys, arguments in commands
         ]
         trip = asyncio.create_task(self._run(self._connection, bodies))
-        timer = loop.call_later(times.budget_seconds, self._expire, trip)
-        trip.add_done_callback(lambda _: timer.cancel())
+        self._timer = loop.call_later(times.budget_seconds, self._expire, trip)
         trip.add_done_callback(partial(self._land, landing, sent_us))
         return landing
 
     def _expire(self, trip: "asyncio.Task[list[Reply | None]]") -> None:
-        """End a call whose budget is spent, after the loop had a last look for its answer."""
-        asyncio.get_running_loop().call_later(self._times.grace_seconds, trip.cancel)
+        """Doubt a call whose budget is spent, after the loop had a last look for its answer."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._times.grace_seconds, self._doubt, trip)
+
+    def _doubt(self, trip: "asyncio.Task[list[Reply | None]]") -> None:
+        """Let go whoever can do without the answer, and give the call up after a while."""
+        self.is_in_doubt = True
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._times.doubt_seconds, trip.cancel)
+        self.on.doubt()
 
     async def _run(
         self, connection: AbstractConnection, bodies: list[list[Argument]]
@@ -195,6 +220,9 @@ class RedisLink:
         trip: "asyncio.Task[list[Reply | None]]",
     ) -> None:
         replies: Replies | None = None
+        self.is_in_doubt = False
+        if self._timer is not None:
+            self._timer.cancel()
         if trip.cancelled():
             self._give_up(TimeoutError("no answer in time"))
         elif (error := trip.exception()) is not None:

@@ -68,6 +68,7 @@ class RedisNodes:
         self._by_slot = [self._links[None]] * SLOTS
         self._reading: asyncio.Task[None] | None = None
         self.on_up: Callable[[RedisLink], None] = lambda _link: None
+        self.on_doubt: Callable[[RedisLink], None] = lambda _link: None
         self.on_map: Callable[[], None] = lambda: None
 
     @property
@@ -113,6 +114,7 @@ class RedisNodes:
             times=self._times,
         )
         link.on.up = lambda: self.on_up(link)
+        link.on.doubt = lambda: self.on_doubt(link)
         link.on.moved = self._read_soon
         link.on.down = self._read_soon if link.is_member else lambda: None
         return link

@@ -4,8 +4,10 @@ Each is one string of sixteen big-endian doubles and the lease, as `gcra.lua` re
 costs Redis and the packer a fraction of seventeen.
 """
 
+import asyncio
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.redis_replies import Told
@@ -50,9 +52,15 @@ class Admission:
     owed_idle_at_us: int = 0
     """What its caller's `local_idle_at_us` was when this request took that along."""
 
+    owed_us: int = 0
+    """How far that was ahead when the call came in doubt."""
+
     grant: SharedGrant | None = None
     is_abandoned: bool = False
-    """Whether its caller went away while it travelled."""
+    """Whether its caller went away while it travelled, or went on without Redis."""
+
+    verdict: "asyncio.Future[Any] | None" = None
+    """What its caller waits for."""
 
 
 @dataclass(slots=True, frozen=True)

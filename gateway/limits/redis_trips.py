@@ -7,6 +7,7 @@ the script for each hash slot, sent together.
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -73,6 +74,7 @@ class RedisTrips:
         )
         self._lease_name = secrets.token_bytes(8)
         self._lease_number = 0
+        self._doubted: list[SharedCaller] = []
         self.unsent = Unsent()
         self.operations = 0
         """Operations of all calls that were sent; by `LinkCounters.trips`: the mean batch."""
@@ -100,7 +102,8 @@ class RedisTrips:
         lease = NO_LEASE if caller.policy.max_in_flight is None else self._next_lease()
         admission = Admission(caller, units if billed else 0, billed, lease, revision, seen)
         try:
-            return await self._coalescer.submit(admission)
+            admission.verdict = self._coalescer.submit(admission)
+            return await admission.verdict
         except CoalescerFull:
             return None
         except asyncio.CancelledError:
@@ -108,6 +111,36 @@ class RedisTrips:
             if admission.grant is not None:
                 self._give_back(admission.grant)
             raise
+
+    def let_go(self, is_patient: Callable[[SharedCaller, int], bool]) -> None:
+        """Have all callers but the patient ones go on without the answer that they wait for.
+
+        Should it come, they give back what it brings. A caller is asked for with the number of its
+        requests.
+        """
+        waiting = [item for item in self._coalescer.pending() if isinstance(item, Admission)]
+        requests = Counter(id(operation.caller) for operation in waiting)
+        for operation in waiting:
+            self._doubt(operation)
+            if is_patient(operation.caller, requests[id(operation.caller)]):
+                continue
+            operation.is_abandoned = True
+            if operation.verdict is not None and not operation.verdict.done():
+                operation.verdict.set_result(None)
+
+    def _doubt(self, admission: Admission) -> None:
+        """Remember what a call in doubt has taken along; nothing where it was not sent yet."""
+        caller, now_us = admission.caller, self._monotonic_ns() // 1000
+        admission.owed_us = max(0, admission.owed_idle_at_us - now_us)
+        caller.tenant.doubted += admission.owed
+        caller.doubted_us += admission.owed_us
+        self._doubted.append(caller)
+
+    def _settle(self) -> None:
+        """Forget what was in doubt, once it is known what became of it."""
+        for caller in self._doubted:
+            caller.doubted_us = caller.tenant.doubted = 0
+        self._doubted = []
 
     def send(self, release: Release) -> None:
         """Tell of the end of an admission with the next call; nobody waits for it."""
@@ -198,6 +231,8 @@ class RedisTrips:
         landing: "asyncio.Future[Sequence[Verdict]]",
     ) -> None:
         replies = trip.result()
+        if self._doubted:
+            self._settle()
         verdicts: list[Verdict] = [None] * len(batch)
         if replies is None:
             for operation in batch:

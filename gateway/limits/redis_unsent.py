@@ -53,5 +53,8 @@ def owe_again(admission: Admission) -> None:
     """Take back what a request took along to tell."""
     caller = admission.caller
     caller.epoch = _NEVER
-    caller.local_idle_at_us = max(caller.local_idle_at_us, admission.owed_idle_at_us)
+    if caller.local_idle_at_us:  # more was admitted locally while the call was in doubt
+        caller.local_idle_at_us += admission.owed_us
+    else:
+        caller.local_idle_at_us = admission.owed_idle_at_us
     caller.tenant.owe(admission.owed_period, admission.owed)

@@ -15,6 +15,7 @@ from gateway.limits.policy import Policy
 from gateway.limits.redis_keys import leases_key, meter_key, tenant_prefix, units_key
 
 _FIRST_SWEEP = 1024
+_TENTH = 10
 _MOST = 2**51
 
 Leases = dict[Hashable, int]
@@ -43,6 +44,9 @@ class SharedTenant:
 
     owed: int = 0
     """Units of `period` that were admitted locally and Redis does not know yet."""
+
+    doubted: int = 0
+    """Such units that a call which is in doubt has taken along."""
 
     leases: dict[bytes, int] = field(default_factory=dict)
     """Leases in Redis of requests of this process, and when each is taken for lost."""
@@ -99,11 +103,37 @@ class SharedCaller:
     process's share.
     """
 
+    doubted_us: int = 0
+    """How far the part of it is ahead that a call which is in doubt has taken along."""
+
     is_mirrored: bool = False
     """Whether the local limiter has been told of `idle_at_us` since the last reply."""
 
     epoch: int = 0
     """The link's epoch in which Redis was last told of `idle_at_us`."""
+
+    def is_near_a_limit(self, now_us: int, *, workers: int, requests: int = 1) -> bool:
+        """Say whether so little may be left that one of `workers` could exceed it alone.
+
+        Near is whoever has less than half of its burst left with these requests, less than a tenth
+        of its month, or only as many places in flight as this process might fill twice with all
+        others, by what Redis last said; and whoever Redis said nothing of yet.
+
+        What is granted alone and what Redis grants in vain meanwhile go on one meter, which is full
+        at the burst: each has a half of it, lest a part is forgotten.
+        """
+        tenant = self.tenant
+        if self.interval_us:
+            ahead_us = max(0, self.idle_at_us - now_us) + max(0, self.local_idle_at_us - now_us)
+            wanted_us = ahead_us + self.doubted_us + requests * self.interval_us
+            if not self.idle_at_us or 2 * wanted_us > self.capacity_us:
+                return True
+        if self.limit >= 0:
+            left = self.limit - tenant.used - tenant.owed - tenant.doubted
+            if not tenant.since or _TENTH * left < self.limit:
+                return True
+        held = count_held(tenant.leases, now_us) + count_held(tenant.local_leases, now_us)
+        return 0 <= self.cap < 2 * workers * (held + requests)
 
 
 class KnownCallers:

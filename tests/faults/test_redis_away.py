@@ -16,7 +16,7 @@ from gateway.limits.redis_limiter import RedisLimiter
 from gateway.limits.shares import Share
 from gateway.limits.windows import month_of
 from tests.redis_faults import Fault, FaultyRedis, every_fault, faulty_redis
-from tests.redis_limiters import PATIENT_SECONDS, build_limiter, opened, until_shared
+from tests.redis_limiters import BACK_SECONDS, PATIENT_SECONDS, build_limiter, opened, until_shared
 from tests.redis_server import RedisServer
 from tests.unit.gateway.limits.callers import (
     SECOND_US,
@@ -138,6 +138,22 @@ async def test_hung_redis_is_asked_once(redis_server: RedisServer) -> None:
             assert not limiter.is_shared
         assert limiter.shared_operations == 1
         redis_server.resume()
+
+
+async def test_late_redis_decides_for_callers_near_a_limit(redis_server: RedisServer) -> None:
+    """Who is far from it goes on alone, and no request is counted twice."""
+    near, far = (policy(rate=0.001, burst=burst, key=f"key_{burst}") for burst in (2, 9))
+    async with opened(build_limiter(redis_server.url, doubt_seconds=BACK_SECONDS)) as limiter:
+        assert await admitted(limiter, near)
+        assert await admitted(limiter, far)
+        redis_server.hang()
+        waiting = [asyncio.create_task(admitted(limiter, near)) for _ in range(3)]
+        assert [await admitted(limiter, far) for _ in range(3)] == [True] * 3
+        assert not any(task.done() for task in waiting)
+        redis_server.resume()
+        assert sorted(await asyncio.gather(*waiting)) == [False, False, True]
+        assert [await admitted(limiter, far) for _ in range(6)] == [True] * 5 + [False]
+    assert (limiter.outages, limiter.local_decisions) == (0, 3)
 
 
 async def test_call_that_redis_meets_too_late_decides_nothing(redis_server: RedisServer) -> None:

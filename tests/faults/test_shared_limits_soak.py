@@ -27,7 +27,6 @@ BURST, QUOTA = 60, 1200
 ROUNDS = 10
 REQUESTS_PER_ROUND = 1000
 CONNECTIONS = 16
-PATIENT = {"TOLLGATE_REDIS_TIMEOUT_SECONDS": "5"}
 WITH_SOFTWARE = [fault for fault in FAULTS if fault.name in ("killed", "hung", "slow", "flushed")]
 
 
@@ -96,9 +95,6 @@ def _shipped(stack: Stack) -> int:
 
 
 # Eight clients, four workers and Redis may have to take turns on two processors.
-@pytest.mark.parametrize(
-    "stack", [{"TOLLGATE_REDIS_TIMEOUT_SECONDS": "5"}], indirect=True, ids=[""]
-)
 @pytest.mark.parametrize("kill_one", [False, True], ids=["undisturbed", "a worker killed"])
 def test_limits_are_exact_over_processes_and_workers(
     stack: Stack, capsys: pytest.CaptureFixture[str], *, kill_one: bool

@@ -80,8 +80,8 @@ class Settings(BaseModel):
     """
 
     redis_timeout_seconds: float = Field(default=0.02, ge=0.01, le=5)
-    """How long a request waits for Redis before its worker decides alone; one near a limit waits half
-    a second longer. A Redis that hangs delays requests by it once.
+    """How long a request waits for Redis before its worker decides alone; one near a limit waits
+    half a second longer. A Redis that hangs delays requests by it once.
     """
 
     key_pepper: SecretStr | None = None

@@ -4,6 +4,7 @@ InferenceError
 ├── ModelNotFound               no model or no version of that name
 ├── ModelNotReady               the model is there, but did not load or is closed
 ├── ModelRefused                a model file or its `model.toml` is not acceptable
+├── VettingFailed               a model could not be checked, which says nothing about it
 ├── InputInvalid                the values have not the shape, datatype or names of the inputs
 ├── ContractViolated            rows break the model's contract; each violation names its place
 ├── TooManyRows                 more rows in one request than the queue can ever hold
@@ -44,6 +45,15 @@ class ModelRefused(InferenceError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+class VettingFailed(InferenceError):
+    """A model version could not be checked; `debug` is for the log."""
+
+    def __init__(self, name: str, debug: str) -> None:
+        super().__init__(f"model {name!r} could not be checked")
+        self.name = name
+        self.debug = debug
 
 
 class InputInvalid(InferenceError):

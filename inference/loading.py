@@ -17,12 +17,13 @@ from inference.holders import Holders
 from inference.manifest import OutputDoc
 from inference.onnx_runtime import OnnxRuntime
 from inference.quickness import has_known_time, measure_quick_rows
-from inference.repository import Golden, ModelFiles, VersionPath, read_version
+from inference.repository import Golden, ModelFiles, parse_files
 from inference.runtime import Runtime
 from inference.settings import InferenceSettings
 from inference.signature import Signature
 from inference.tensors import Tensor, Tensors
 from inference.verification import verify_model
+from inference.version_files import Contents, Digests, VersionPath, open_version
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ class ModelVersion:
 
     max_batch_size: int
     max_queue_rows: int
+    digest: str
+    """SHA-256 of the files in the version's folder."""
+
     outputs: tuple[OutputDoc, ...]
     example: object
     """One row of a request, or None."""
@@ -55,13 +59,30 @@ class ModelVersion:
     """The requests that were promised this version."""
 
 
-def load_version(path: VersionPath, settings: InferenceSettings) -> ModelVersion:
-    """Load one version.
+def load_version(
+    path: VersionPath, settings: InferenceSettings, *, expected: Digests | None = None
+) -> ModelVersion:
+    """Load one version, and only what was vetted where `expected` says what that was.
 
     Raises:
         ModelRefused: it is not acceptable; the reason says which check it failed.
     """
-    files = read_version(path)
+    with open_version(path) as files:
+        contents = files.read()
+    if expected is not None and contents.digests() != expected:
+        raise ModelRefused(path.name, "its files changed after they were checked")
+    return load_contents(path, contents, settings)
+
+
+def load_contents(
+    path: VersionPath, contents: Contents, settings: InferenceSettings
+) -> ModelVersion:
+    """Load a version from a copy of its files.
+
+    Raises:
+        ModelRefused: it is not acceptable; the reason says which check it failed.
+    """
+    files = parse_files(path.name, contents)
     model = verify_model(path.name, files.model)
     runtime = OnnxRuntime(path.name, files.model, intra_op_threads=settings.intra_op_threads)
     try:
@@ -106,6 +127,7 @@ def _prepare(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVer
         unit_weight=manifest.unit_weight,
         max_batch_size=manifest.batching.max_batch_size if may_batch else 1,
         max_queue_rows=manifest.batching.max_queue_rows,
+        digest=files.digests.version,
         outputs=tuple(manifest.outputs),
         example=contract.example_row,
         runtime=runtime,

@@ -3,7 +3,7 @@
 The bytes must have passed `verification` first: this module trusts them.
 """
 
-import tempfile
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,13 +75,13 @@ def _open_session(name: str, content: bytes, intra_op_threads: int) -> Any:  # n
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _FATAL
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Threat: external data would otherwise be looked for in the working directory. Nothing can lie
+    # below a device.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
     try:
-        with tempfile.TemporaryDirectory(prefix="tollgate-empty-") as empty:
-            # Threat: external data would otherwise be looked for in the working directory.
-            options.add_session_config_entry(
-                "session.model_external_initializers_file_folder_path", empty
-            )
-            return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except _LOAD_ERRORS as error:
         raise ModelRefused(name, f"ONNX Runtime cannot load it: {error}") from None
 

@@ -3,21 +3,17 @@
 Layout: ``<name>/<version>/model.onnx``, ``<name>/<version>/golden.json`` and ``<name>/model.toml``.
 """
 
-import os
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.errors import ModelRefused
-from inference.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from inference.manifest import Manifest, parse_manifest
+from inference.version_files import GOLDEN_FILE, Contents, Digests, VersionPath
 
-MODEL_FILE = "model.onnx"
-GOLDEN_FILE = "golden.json"
-MAX_MODEL_BYTES = 2**31 - 1
-MAX_TEXT_BYTES = 16 * 1024 * 1024
+__all__ = ["Golden", "ModelFiles", "VersionPath", "list_versions", "parse_files"]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -34,26 +30,13 @@ class Golden(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class VersionPath:
-    """Where one version of a model lies."""
-
-    root: Path
-    name: str
-    version: str
-
-    @property
-    def folder(self) -> Path:
-        """Name the folder of the version."""
-        return self.root / self.name / self.version
-
-
-@dataclass(frozen=True, slots=True)
 class ModelFiles:
     """The content of one version, read once; nothing is read again later."""
 
     model: bytes
     manifest: Manifest
     golden: Golden | None
+    digests: Digests
 
 
 def list_versions(root: Path) -> list[VersionPath]:
@@ -69,26 +52,19 @@ def list_versions(root: Path) -> list[VersionPath]:
     ]
 
 
-def read_version(path: VersionPath) -> ModelFiles:
-    """Read the files of one version.
+def parse_files(name: str, contents: Contents) -> ModelFiles:
+    """Read what is said about a model in the copy of its files.
 
     Raises:
-        ModelRefused: a file is missing, unknown, too large, unreadable, outside the repository or
-            not what it should be.
+        ModelRefused: `model.toml` or `golden.json` is not what it should be.
     """
-    unexpected = {entry.name for entry in path.folder.iterdir()} - {MODEL_FILE, GOLDEN_FILE}
-    if unexpected:
-        raise ModelRefused(path.name, f"{path.version}/ holds the unknown file {min(unexpected)}")
-    manifest_path = path.folder.parent / MANIFEST_NAME
-    golden_path = path.folder / GOLDEN_FILE
     return ModelFiles(
-        model=_read(path, path.folder / MODEL_FILE, MAX_MODEL_BYTES),
+        model=contents.model,
         manifest=(
-            parse_manifest(path.name, _read(path, manifest_path, MAX_TEXT_BYTES))
-            if manifest_path.exists()
-            else Manifest()
+            Manifest() if contents.manifest is None else parse_manifest(name, contents.manifest)
         ),
-        golden=_read_golden(path, golden_path) if golden_path.exists() else None,
+        golden=None if contents.golden is None else _parse_golden(name, contents.golden),
+        digests=contents.digests(),
     )
 
 
@@ -98,36 +74,10 @@ def _version_folders(model: Path) -> list[Path]:
     ]
 
 
-def _read_golden(path: VersionPath, file: Path) -> Golden:
+def _parse_golden(name: str, content: bytes) -> Golden:
     try:
-        return Golden.model_validate_json(_read(path, file, MAX_TEXT_BYTES))
+        return Golden.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelRefused(path.name, f"{GOLDEN_FILE}: {place}: {first['msg']}") from None
-
-
-def _read(path: VersionPath, file: Path, max_bytes: int) -> bytes:
-    """Read a regular file that really lies in the repository.
-
-    Threat: a link would let whoever writes models read any file of the server.
-    """
-    label = f"{path.version}/{file.name}" if file.parent == path.folder else file.name
-    try:
-        real = file.resolve(strict=True)
-        if not real.is_relative_to(path.root.resolve()):
-            raise ModelRefused(path.name, f"{label} is a link that leaves the repository")
-        return _read_regular(path.name, real, label=label, max_bytes=max_bytes)
-    except OSError as error:
-        raise ModelRefused(path.name, f"{label}: {error.strerror}") from None
-
-
-def _read_regular(name: str, file: Path, *, label: str, max_bytes: int) -> bytes:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as opened:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelRefused(name, f"{label} is not a file")
-        if status.st_size > max_bytes:
-            raise ModelRefused(name, f"{label} is over {max_bytes} bytes")
-        return opened.read(max_bytes)
+        raise ModelRefused(name, f"{GOLDEN_FILE}: {place}: {first['msg']}") from None

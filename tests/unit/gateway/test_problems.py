@@ -39,6 +39,7 @@ NEVER_ANSWERED = {
     "SettingInvalid",
     "StaleCatalogue",
     "StartRefused",
+    "VettingFailed",
     "WeakSecret",
 }
 

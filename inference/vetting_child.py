@@ -1,0 +1,105 @@
+"""Load, warm and check one model version, in a process of its own that may die of it.
+
+Started by `inference.vetting` as a fresh interpreter: a fork of the server would hold its secrets,
+its sockets and the locks of its threads. The job is the only argument; the answer is one JSON line.
+"""
+
+import os
+import resource
+import sys
+from time import perf_counter
+from typing import Final
+
+from inference.confinement import leave_network, limit_resources, seal
+from inference.errors import ModelRefused
+from inference.loading import ModelVersion, load_contents
+from inference.trial import is_out_of_memory, try_rows
+from inference.version_files import Contents, OpenFiles, VersionPath
+from inference.vetting_report import (
+    ANSWER,
+    JOB,
+    NOWHERE,
+    Job,
+    Passed,
+    Refused,
+    VettingReport,
+    printable,
+)
+
+_FILE_COPIES: Final = 4
+_TRIAL_SHARE: Final = 0.25
+"""Part of the processor time that runs at rising numbers of rows may take."""
+
+_BYTES_PER_MAXRSS: Final = 1 if sys.platform == "darwin" else 1024
+
+
+def main() -> None:
+    """Do the job and answer; the exit is at once, as nothing is worth tidying up."""
+    started = perf_counter()
+    job = JOB.validate_json(sys.argv[1])
+    channel = _keep_answer_channel()
+    answer = _vet(job, started=started)
+    os.write(channel, ANSWER.dump_json(answer) + b"\n")
+    os._exit(0)
+
+
+def _keep_answer_channel() -> int:
+    """Move standard output aside, so that nothing but the answer reaches the server."""
+    channel = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return channel
+
+
+def _vet(job: Job, *, started: float) -> Passed | Refused:
+    unprotected = _confine(job)
+    try:
+        files = OpenFiles(job.name, model=job.model, golden=job.golden, manifest=job.manifest)
+        contents = files.read()
+        for descriptor in files.descriptors():
+            os.close(descriptor)
+        unprotected += seal()
+        return Passed(_check(job, contents, unprotected=unprotected, started=started))
+    except ModelRefused as refusal:
+        if is_out_of_memory(refusal.reason):
+            return _too_much_memory(job)
+        return Refused(printable(refusal.reason))
+    except MemoryError:
+        return _too_much_memory(job)
+    except RecursionError:
+        return Refused("its files are nested too deeply")
+
+
+def _confine(job: Job) -> list[str]:
+    is_alone = leave_network()
+    sizes = (os.fstat(file).st_size for file in (job.model, job.golden, job.manifest) if file)
+    unprotected = limit_resources(
+        memory_bytes=job.limits.memory_bytes + _FILE_COPIES * sum(sizes),
+        processor_seconds=job.limits.processor_seconds,
+    )
+    return unprotected if is_alone else [*unprotected, "network namespace"]
+
+
+def _check(
+    job: Job, contents: Contents, *, unprotected: list[str], started: float
+) -> VettingReport:
+    path = VersionPath(NOWHERE, job.name, job.version)
+    version: ModelVersion = load_contents(path, contents, job.settings)
+    run_seconds = try_rows(version, budget_seconds=_TRIAL_SHARE * job.limits.processor_seconds)
+    return VettingReport(
+        digests=contents.digests(),
+        signature=version.signature,
+        max_batch_size=version.max_batch_size,
+        run_seconds=run_seconds,
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_PER_MAXRSS,
+        seconds=perf_counter() - started,
+        unprotected=tuple(unprotected),
+    )
+
+
+def _too_much_memory(job: Job) -> Refused:
+    mebibytes = job.limits.memory_bytes // 1024**2
+    return Refused(f"it takes more than {mebibytes} MiB beyond four times its files")
+
+
+if __name__ == "__main__":
+    main()

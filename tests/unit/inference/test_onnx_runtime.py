@@ -120,7 +120,7 @@ def test_output_that_is_no_tensor_is_refused() -> None:
 def test_engine_alone_cannot_read_files_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even a model that slipped past verification finds an empty folder."""
+    """Even a model that slipped past verification finds nothing."""
     (tmp_path / "secret.bin").write_bytes(bytes(12))
     monkeypatch.chdir(tmp_path)
     model = model_of(
@@ -131,7 +131,7 @@ def test_engine_alone_cannot_read_files_of_the_working_directory(
     stolen.external_data.add(key="location", value="secret.bin")
     with pytest.raises(ModelRefused):
         verify_model("m", model.SerializeToString())
-    with pytest.raises(ModelRefused, match="tollgate-empty-"):
+    with pytest.raises(ModelRefused, match="/dev/null/secret.bin"):
         OnnxRuntime("m", model.SerializeToString())
 
 

@@ -220,9 +220,11 @@ class BackupFailed(GatewayError):
 class OutputNotFinite(GatewayError):
     """An output holds NaN or infinity, which JSON cannot carry."""
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, *, advice: str = "") -> None:
         super().__init__(output)
         self.output = output
+        self.advice = advice
+        """What its protocol offers instead, to be put behind the fact."""
 
 
 class ModelChangeRefused(GatewayError):

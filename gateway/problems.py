@@ -237,7 +237,7 @@ def _detail(error: BaseException) -> str:
     if isinstance(error, edge.BodyTooLarge):
         return f"the body is over the limit of {error.limit_bytes} bytes"
     if isinstance(error, edge.OutputNotFinite):
-        return f"output {error.output} holds NaN or infinity, which JSON cannot carry"
+        return f"output {error.output} holds NaN or infinity, which JSON cannot carry{error.advice}"
     if isinstance(error, inference.TooManyRows):
         return f"one request may hold at most {error.limit} rows"
     message = getattr(error, "message", "")

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from inference.errors import InputInvalid, TooManyRows
+from inference.errors import ContractViolated, InputInvalid, TooManyRows
 from inference.fields import Field
 from inference.json_schemas import prediction_schema, row_schema
 from inference.manifest import OutputDoc
 from inference.packing import Packing
 from inference.rows import BareRows, FieldRows
 from inference.signature import VARIABLE, Signature
-from inference.tensors import Tensors
+from inference.tensor_rules import ColumnRules, check_declaration
+from inference.tensors import DATATYPES_BY_DTYPE, Tensors
 
 _BASE64_MEMBER = "b64"
 _NAME_QUOTES = 2
@@ -28,6 +29,7 @@ class Contract:
         *,
         fields: Sequence[Field],
         packings: Sequence[Packing],
+        rules: Sequence[ColumnRules] = (),
         is_named: bool,
         max_rows: int,
         output_docs: Sequence[OutputDoc] = (),
@@ -40,6 +42,7 @@ class Contract:
         self._signature = signature
         self._fields = tuple(fields)
         self._packings = tuple(packings)
+        self._rules = tuple(rules)
         self._output_docs = tuple(output_docs)
         self._rows = FieldRows(fields)
         self._bare = None if is_named or len(fields) > 1 else BareRows(fields[0])
@@ -92,6 +95,31 @@ class Contract:
         tensors = {packing.name: packing.pack_columns(checked) for packing in self._packings}
         self._check_fixed_rows(tensors)
         return tensors
+
+    def check_tensors(self, tensors: Tensors) -> int:
+        """Pass if ready-made tensors are what rows could have become; returns the billed rows.
+
+        Raises:
+            ContractViolated: a value breaks the rule of a named feature.
+            InputInvalid: an input is missing, unknown, of another datatype or shape, or has not
+                as many rows as the others.
+            TooManyRows: more rows than the queue can ever hold.
+        """
+        if tensors.keys() != set(self._signature.input_names):
+            names = ", ".join(self._signature.input_names)
+            raise InputInvalid(f"the inputs of the model are {names}")
+        for spec in self._signature.inputs:
+            tensor = tensors[spec.name]
+            check_declaration(spec, DATATYPES_BY_DTYPE[tensor.dtype].name, tensor.shape)
+        lengths = {len(tensor) for tensor in tensors.values() if tensor.ndim}
+        for length in lengths:
+            self._check_row_count(length)
+        if len(lengths) > 1 and self._has_common_rows:
+            raise InputInvalid("the inputs differ in rows")
+        for rules in self._rules:
+            if violations := rules.violations(tensors[rules.name]):
+                raise ContractViolated(tuple(violations))
+        return self.row_count(tensors)
 
     def row_count(self, tensors: Tensors) -> int:
         """Count the rows that are billed: the common length of axis 0, or 1 where there is none."""

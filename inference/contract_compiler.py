@@ -11,6 +11,7 @@ from inference.fields import REQUIRED, Field, feature_field, fits, input_field
 from inference.manifest import Feature, Manifest
 from inference.packing import FeaturePacking, InputPacking, Packing
 from inference.signature import VARIABLE, Signature, TensorSpec
+from inference.tensor_rules import ColumnRules
 from inference.tensors import BYTES
 
 _MAX_FEATURE_RANK = 2
@@ -32,6 +33,7 @@ def compile_contract(signature: Signature, manifest: Manifest) -> Contract:
         signature,
         fields=fields,
         packings=packings,
+        rules=_rules_of(signature, manifest.features, fields),
         is_named=bool(manifest.features),
         max_rows=manifest.batching.max_queue_rows,
         output_docs=manifest.outputs,
@@ -69,6 +71,23 @@ def _of_features(
         for name, members in columns.items()
     ]
     return fields, packings
+
+
+def _rules_of(
+    signature: Signature, features: Sequence[Feature], fields: Sequence[Field]
+) -> list[ColumnRules]:
+    """Compile the rules of each input that has features; `fields` are theirs, in their order."""
+    rules = []
+    for spec in signature.inputs:
+        chosen = [
+            (feature, field)
+            for feature, field in zip(features, fields, strict=False)
+            if feature.input == spec.name
+        ]
+        if chosen:
+            own_features, own_fields = zip(*chosen, strict=True)
+            rules.append(ColumnRules(spec, own_features, own_fields))
+    return rules
 
 
 def _check_columns(spec: TensorSpec, features: Sequence[Feature]) -> None:

@@ -81,7 +81,7 @@ def feature_field(feature: Feature, datatype: Datatype) -> Field:
 
 def input_field(spec: TensorSpec) -> Field:
     """Build the field of a whole graph input: nested lists of the shape of one row."""
-    schema = _element_schema(spec.type)
+    schema = element_schema(spec.type)
     for size in reversed(spec.row_shape):
         is_variable = size == VARIABLE
         schema = core_schema.list_schema(
@@ -108,7 +108,7 @@ def _feature_schema(feature: Feature, datatype: Datatype) -> CoreSchema:
         case "boolean":
             return core_schema.bool_schema(strict=True)
         case "string":
-            return _text_schema()
+            return text_schema()
         case "category":
             return core_schema.literal_schema(feature.categories or [])
 
@@ -165,7 +165,7 @@ def _integer_schema(low: int, high: int) -> CoreSchema:
     )
 
 
-def _text_schema() -> CoreSchema:
+def text_schema() -> CoreSchema:
     """Take text that is valid Unicode: a length bound makes pydantic-core look at the characters.
 
     Threat: a lone surrogate, which JSON can spell, would fail inside ONNX Runtime as a 500.
@@ -173,9 +173,10 @@ def _text_schema() -> CoreSchema:
     return core_schema.str_schema(strict=True, min_length=0)
 
 
-def _element_schema(datatype: Datatype) -> CoreSchema:
+def element_schema(datatype: Datatype) -> CoreSchema:
+    """Take one element of a datatype, whatever the model."""
     if datatype.name == BYTES:
-        return _binary_text_schema()
+        return _binarytext_schema()
     if datatype.is_float:
         return core_schema.float_schema(strict=True, allow_inf_nan=True)
     if datatype.is_integer:
@@ -184,13 +185,13 @@ def _element_schema(datatype: Datatype) -> CoreSchema:
     return core_schema.bool_schema(strict=True)
 
 
-def _binary_text_schema() -> CoreSchema:
+def _binarytext_schema() -> CoreSchema:
     """Take text, or ``{"b64": "..."}`` as TensorFlow Serving spells binary strings."""
     member = core_schema.typed_dict_field(core_schema.str_schema(strict=True), required=True)
     encoded = core_schema.typed_dict_schema({"b64": member}, extra_behavior="forbid", strict=True)
     return core_schema.union_schema(
         [
-            _text_schema(),
+            text_schema(),
             core_schema.no_info_before_validator_function(
                 _single_member,
                 core_schema.no_info_after_validator_function(_decode_base64, encoded),

@@ -83,6 +83,8 @@ class OutputDoc(_Section):
     name: Name
     description: str = ""
     unit: str = ""
+    labels: list[str] = Field(default=[], max_length=1_000_000)
+    """Names of the classes that its elements stand for, in their order."""
 
 
 class Manifest(_Section):

@@ -80,7 +80,7 @@ class InputPacking:
 
     def _pack(self, values: object) -> Tensor:
         try:
-            tensor = _array_of(values, self._dtype)
+            tensor = array_of(values, self._dtype)
         except FloatingPointError:
             raise ContractViolated(self._overflows(values)) from None
         except ValueError:
@@ -104,7 +104,7 @@ class InputPacking:
         return tuple(Violation(row, self.name, expectation) for row in rows)
 
 
-def _array_of(values: object, dtype: np.dtype[Any]) -> Tensor:
+def array_of(values: object, dtype: np.dtype[Any]) -> Tensor:
     """Make an array.
 
     Raises:

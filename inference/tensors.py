@@ -78,3 +78,7 @@ DATATYPES: Mapping[str, Datatype] = MappingProxyType(
 DATATYPES_BY_ONNX_TYPE: Mapping[str, Datatype] = MappingProxyType(
     {datatype.onnx_type: datatype for datatype in DATATYPES.values()}
 )
+
+DATATYPES_BY_DTYPE: Mapping[np.dtype[Any], Datatype] = MappingProxyType(
+    {datatype.dtype: datatype for datatype in DATATYPES.values()}
+)

@@ -5,10 +5,27 @@ silence and refuses NaN; jiter detects duplicates and reads NaN and Infinity. Ca
 one only where they can prove from the number of quotes that no member stood twice.
 """
 
+import re
+from itertools import islice
+from typing import Final
+
 import jiter
 import orjson
 
 from gateway.errors import JsonInvalid
+
+_MEMBER: Final = re.compile(rb'(?<!\\)"\s*:')
+"""The end of a member's name."""
+
+
+def has_more_members(body: bytes, most: int) -> bool:
+    """Say, without parsing, whether a body has more members than `most`, in all its objects.
+
+    Threat: 300,000 members in one object hold the event loop for a tenth of a second.
+    """
+    if body.count(b'"') <= 2 * most:
+        return False
+    return next(islice(_MEMBER.finditer(body), most, None), None) is not None
 
 
 def parse_fast(body: bytes) -> object | None:

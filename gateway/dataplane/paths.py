@@ -1,6 +1,6 @@
 """Read from a path which model a prediction is for.
 
-Source: TensorFlow Serving REST API, "Predict API".
+Source: TensorFlow Serving REST API, "Predict API"; Open Inference Protocol 2, "HTTP/REST".
 """
 
 import re
@@ -10,15 +10,24 @@ from urllib.parse import unquote
 from gateway.errors import ModelNameInvalid
 from inference.routing import UNNAMED, Selection
 
-_TEMPLATE: Final = "/v1/models/{model}%s:predict"
-PREDICT_ROUTE: Final = _TEMPLATE % ""
+PREDICT: Final = "predict"
+INFER: Final = "infer"
+PREDICT_ROUTE: Final = "/v1/models/{model}:predict"
 _ROUTES: Final = {
-    b"versions": _TEMPLATE % "/versions/{version}",
-    b"labels": _TEMPLATE % "/labels/{label}",
+    (PREDICT, None): PREDICT_ROUTE,
+    (PREDICT, b"versions"): "/v1/models/{model}/versions/{version}:predict",
+    (PREDICT, b"labels"): "/v1/models/{model}/labels/{label}:predict",
+    (INFER, None): "/v2/models/{model}/infer",
+    (INFER, b"versions"): "/v2/models/{model}/versions/{version}/infer",
+    (INFER, b"labels"): "/v2/models/{model}/labels/{label}/infer",
 }
 _PREDICT: Final = re.compile(
     rb"/v1/models/([^/:]{1,512})(?:/(versions|labels)/([^/:]{1,512}))?:predict"
 )
+_INFER: Final = re.compile(
+    rb"/v2/models/([^/:]{1,512})(?:/(versions|labels)/([^/:]{1,512}))?/infer"
+)
+_DECODED_INFER: Final = re.compile(r"/v2/models/[^/]+(?:/(?:versions|labels)/[^/]+)?/infer")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VERSION: Final = re.compile(r"[0-9]{1,18}")
 
@@ -27,7 +36,7 @@ class Target(NamedTuple):
     """What a path asks for."""
 
     operation: str
-    """`predict`, in the words of the protocol."""
+    """`predict` or `infer`, in the words of the protocol."""
 
     route: str
     """The path's template, as in the OpenAPI document."""
@@ -40,7 +49,9 @@ class Target(NamedTuple):
 
 def is_prediction(path: str) -> bool:
     """Say whether a decoded path belongs to the door of predictions."""
-    return path.endswith(":predict") and path.startswith("/v1/models/")
+    if path.startswith("/v1/models/"):
+        return path.endswith(":predict")
+    return path.endswith("/infer") and _DECODED_INFER.fullmatch(path) is not None
 
 
 def read_target(raw_path: bytes) -> Target:
@@ -50,18 +61,20 @@ def read_target(raw_path: bytes) -> Target:
         ModelNameInvalid: it names no model, version or label; a quoted slash never reaches another
             path.
     """
-    match = _PREDICT.fullmatch(raw_path.partition(b"?")[0])
+    path = raw_path.partition(b"?")[0]
+    operation = PREDICT if path.startswith(b"/v1/") else INFER
+    match = (_PREDICT if operation == PREDICT else _INFER).fullmatch(path)
     if match is None:
         raise ModelNameInvalid
     name = _unquoted(match[1], _NAME)
     kind = match[2]
     if kind is None:
-        return Target("predict", PREDICT_ROUTE, name, UNNAMED)
-    if kind == b"versions":
+        selection = UNNAMED
+    elif kind == b"versions":
         selection = Selection(version=_unquoted(match[3], _VERSION))
     else:
         selection = Selection(label=_unquoted(match[3], _NAME))
-    return Target("predict", _ROUTES[kind], name, selection)
+    return Target(operation, _ROUTES[operation, kind], name, selection)
 
 
 def _unquoted(text: bytes, form: re.Pattern[str]) -> str:

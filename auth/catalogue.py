@@ -20,6 +20,7 @@ from auth.secret_marks import keep_mark
 from auth.tables import catalog_revision
 
 Result = TypeVar("Result")
+Part = TypeVar("Part", bound="Catalogue")
 Operation = Callable[[AsyncConnection], Awaitable[Result]]
 Change = Callable[[AsyncConnection, int], Awaitable[Audited[Result]]]
 Announce = Callable[[str, int], Awaitable[None]]
@@ -66,6 +67,17 @@ class Catalogue:
         self._clock = now
         self._announce = announce
         self._writes: set[asyncio.Task[object]] = set()
+
+    def part(self, kind: type[Part]) -> Part:
+        """Return a part of the catalogue with tables of its own, over the same records."""
+        return kind(
+            self._engine,
+            pepper=self._pepper,
+            sealer=self._sealer,
+            generation=self._generation,
+            now=self._clock,
+            announce=self._announce,
+        )
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC)

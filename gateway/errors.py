@@ -35,6 +35,7 @@ GatewayError
 │   ├── ContractIncompatible    a version would break the callers of the one before
 │   ├── NothingBefore           a label that stood for nothing else before
 │   └── RepositoryReadOnly      the folder of models cannot be written to
+├── TrialNotFound               no two versions of the model were ever on trial
 └── StartRefused
     ├── SettingInvalid          a setting has a value of the wrong kind
     └── RepositoryMissing       there is no folder of models
@@ -257,6 +258,14 @@ class NothingBefore(ModelChangeRefused):
 
 class RepositoryReadOnly(ModelChangeRefused):
     """The folder of models cannot be written to, so nothing can be pushed."""
+
+
+class TrialNotFound(GatewayError):
+    """No challenger of the model was ever on trial."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no trial of {name!r}")
+        self.message = "no challenger of this model was ever on trial"
 
 
 class StartRefused(GatewayError):

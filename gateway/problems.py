@@ -126,6 +126,7 @@ TABLE: tuple[Row, ...] = (
     Row(edge.NothingBefore, 409, "nothing_before", "There is no version to return to"),
     Row(edge.RepositoryReadOnly, 503, "repository_read_only", "Models cannot be written"),
     Row(inference.ModelRefused, 422, "model_refused", "The model is not acceptable"),
+    Row(edge.TrialNotFound, 404, "trial_not_found", "There is no trial of this model"),
     Row(inference.ModelNotFound, 404, "model_not_found", "There is no such model"),
     Row(inference.ModelNotReady, 503, "model_not_ready", "The model is not ready"),
     Row(inference.InputInvalid, 400, "invalid_input", "The input does not fit the model"),

@@ -27,6 +27,8 @@ from gateway.limits.redis_limiter import PREFIX, SCRIPT, WHEN_AWAY, RedisLimiter
 from gateway.limits.redis_link import GRACE_SECONDS, LinkTimes
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
+from gateway.models.trial_store import TrialStore
+from gateway.models.trials import Trials, open_trials
 from gateway.people import People, open_people
 from gateway.records import open_records
 from gateway.settings import Settings
@@ -68,6 +70,7 @@ class Services:
     journal: Journal
     shipper: Shipper
     prediction: PredictionPath
+    trials: Trials
 
     @property
     def keyset(self) -> Keyset:
@@ -119,6 +122,10 @@ async def open_services(
         attempts = _count_attempts(settings)
         people = await stack.enter_async_context(open_people(settings, records))
         registry, predictor = await _open_models(settings, stack)
+        store = records.store.part(TrialStore)
+        trials = await stack.enter_async_context(
+            open_trials(store, gate.keyset, registry=registry, predictor=predictor)
+        )
         engine = records.gate_engine
         journal, shipper = await _open_bill(settings, engine, stack, on_prepared=on_prepared)
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
@@ -137,13 +144,9 @@ async def open_services(
             journal=journal,
             shipper=shipper,
             prediction=_build_path(
-                settings,
-                gate,
-                registry=registry,
-                predictor=predictor,
-                limiter=limiter,
-                journal=journal,
+                settings, gate, trials=trials, predictor=predictor, limiter=limiter, journal=journal
             ),
+            trials=trials,
         )
         await _keep_up(services, stack)
         yield services
@@ -153,22 +156,24 @@ def _build_path(
     settings: Settings,
     gate: Gate,
     *,
-    registry: Registry,
+    trials: Trials,
     predictor: Predictor,
     limiter: Limiter,
     journal: Journal,
 ) -> PredictionPath:
     """Let the four pillars meet."""
-    return PredictionPath(
+    path = PredictionPath(
         keyset=gate.keyset,
         authenticator=gate.authenticator,
-        registry=registry,
+        router=trials.router,
         predictor=predictor,
         limiter=limiter,
         journal=journal,
         loop_time=asyncio.get_running_loop().time,
         is_replicated=settings.replicas > 1,
     )
+    path.after_answer, path.after_failure = trials.after_answer, trials.after_failure
+    return path
 
 
 async def _keep_up(services: Services, stack: contextlib.AsyncExitStack) -> None:

@@ -25,6 +25,7 @@ from gateway.limits.redis_revisions import SCRIPT, TIMES, WHEN_AWAY, RevisionBoa
 from gateway.usage.journal import Journal
 from inference.predictor import Predictor
 from inference.registry import Registry
+from inference.router import Router
 from inference.routing import UNNAMED
 from tests.redis_limiters import PATIENT_SECONDS, build_limiter
 from tests.tokens import token_gate
@@ -104,7 +105,7 @@ async def running_host(
             authenticator=Authenticator(
                 keyset, pepper=PEPPER, tokens=token_gate(keyset, time.time), now=time.time
             ),
-            registry=cast("Registry", FakeRegistry()),
+            router=Router(cast("Registry", FakeRegistry())),
             predictor=cast("Predictor", FakePredictor()),
             limiter=limiter,
             journal=cast("Journal", FakeJournal()),

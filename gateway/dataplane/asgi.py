@@ -110,6 +110,7 @@ class PredictionDoor:
                 model,
                 choose_codec(target.operation, headers),
                 asyncio.get_running_loop().time() + self._timeout_seconds,
+                selection=target.selection,
             )
             return await self._predict(call, scope, receive, exchange=exchange)
         finally:

@@ -6,6 +6,7 @@ The answer is encoded before it is recorded, because an output that cannot be en
 and an error is never on the bill. Nothing here knows HTTP or gRPC.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -19,6 +20,7 @@ from auth.keyset import Keyset
 from auth.networks import Address
 from auth.principal import Principal
 from auth.scopes import PREDICT
+from gateway.errors import OutputNotFinite
 from gateway.limits.errors import StaleCatalogue
 from gateway.limits.limiter import Grant, Limiter, Outcome
 from gateway.limits.policy import Policy
@@ -26,10 +28,11 @@ from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
 from gateway.usage.record import UsageRecord
 from inference.batcher import Prediction
-from inference.errors import DeadlineExceeded, ModelNotFound, QueueFull
+from inference.errors import DeadlineExceeded, ModelFailed, ModelNotFound, QueueFull
 from inference.predictor import Predictor
-from inference.registry import ModelVersion, Registry
-from inference.routing import Selection
+from inference.registry import ModelVersion
+from inference.router import Router
+from inference.routing import UNNAMED, Selection
 
 _MICROSECONDS = 1_000_000
 _MOST_READINGS = 5
@@ -108,14 +111,24 @@ class Call:
     codec: Codec
     deadline: float
     before_record: Callable[[], None] = _do_nothing
+    selection: Selection = UNNAMED
+    """What the request asked for; unnamed, the version was chosen here."""
 
 
 AfterAnswer = Callable[[Call, Any, Prediction], None]
 """Told of each request that is on the bill, with its Decoded; it may only take note."""
 
 
+AfterFailure = Callable[[Call, BaseException], None]
+"""Told of each request that its version did not answer, for a reason of its own or of time."""
+
+
 def _take_no_note(_call: Call, _decoded: object, _prediction: Prediction) -> None:
     """Stand where nobody wants to know."""
+
+
+def _shrug(_call: Call, _error: BaseException) -> None:
+    """Stand where nobody wants to know of failures."""
 
 
 @dataclass(slots=True)
@@ -142,7 +155,7 @@ class PredictionPath:
         *,
         keyset: Keyset,
         authenticator: Authenticator,
-        registry: Registry,
+        router: Router,
         predictor: Predictor,
         limiter: Limiter,
         journal: Journal,
@@ -156,7 +169,7 @@ class PredictionPath:
         """
         self._keyset = keyset
         self._authenticator = authenticator
-        self._registry = registry
+        self._router = router
         self._predictor = predictor
         self._limiter = limiter
         self._journal = journal
@@ -164,6 +177,7 @@ class PredictionPath:
         self._is_replicated = is_replicated
         self._policies: dict[str, tuple[Principal, Policy]] = {}
         self.after_answer: AfterAnswer = _take_no_note
+        self.after_failure: AfterFailure = _shrug
 
     async def authenticate(self, credential: str, source: Source = unknown_source) -> Principal:
         """Say who calls, from memory unless the catalogue changed since it was read.
@@ -202,7 +216,7 @@ class PredictionPath:
         name: str,
         selection: Selection,
         *,
-        request_id: str,  # noqa: ARG002 - every request for a model gets the same version
+        request_id: str,
     ) -> ModelVersion:
         """Find the model version that the caller may use, and hold it; `leave` must follow.
 
@@ -212,7 +226,9 @@ class PredictionPath:
             ModelNotReady: it exists and could not be loaded.
         """
         _check_grants(principal, name, selection.version)
-        model = self._registry.resolve(name, selection)
+        model = self._router.resolve(
+            name, selection, tenant=principal.tenant_id, request_id=request_id
+        )
         model.holders.add()
         return model
 
@@ -237,20 +253,17 @@ class PredictionPath:
         decoded_at = perf_counter()
         if decoded.timeout_seconds is not None:
             call.deadline = min(call.deadline, self._loop_time() + decoded.timeout_seconds)
-        units = 0 if call.principal.is_test else decoded.rows * call.model.unit_weight
+        rows, lane = decoded.rows, call.principal.tenant_id
+        units = 0 if call.principal.is_test else rows * call.model.unit_weight
         self._journal.ensure_writable()
-        self._predictor.check_room(call.model, rows=decoded.rows, lane=call.principal.tenant_id)
+        self._predictor.check_room(call.model, rows=rows, lane=lane)
         started = perf_counter()
         grant = await self._admit(call, units)
         admitted = perf_counter()
         outcome = Outcome.FAILED
         try:
             prediction = await self._predictor.predict(
-                call.model,
-                decoded.tensors,
-                rows=decoded.rows,
-                lane=call.principal.tenant_id,
-                deadline=call.deadline,
+                call.model, decoded.tensors, rows=rows, lane=lane, deadline=call.deadline
             )
             encoded = call.codec.encode(prediction.outputs, decoded, call.model)
             self._refuse_late(call)
@@ -258,16 +271,19 @@ class PredictionPath:
             outcome = Outcome.COMPLETED
             predicted = perf_counter()
             await self._journal.record(
-                self._usage(call, prediction, rows=decoded.rows, sizes=(bytes_in, encoded.size))
+                self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
             )
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
+            raise
+        except (ModelFailed, DeadlineExceeded, OutputNotFinite, CancelledError) as error:
+            self.after_failure(call, error)
             raise
         finally:
             self._limiter.release(grant, outcome)
         self.after_answer(call, decoded, prediction)
         times = (decoded_at - began, admitted - started, perf_counter() - predicted)
-        version, rows = call.model.version, decoded.rows
+        version = call.model.version
         return Answer(encoded, units, version, grant.policy, grant, prediction, rows, *times)
 
     async def _admit(self, call: Call, units: int) -> Grant:

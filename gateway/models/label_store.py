@@ -20,6 +20,7 @@ from gateway.models.holding_store import live_workers, reports_of
 from gateway.models.records import CHAMPION, LabelRecord, ModelBook, VersionRecord, VersionState
 from gateway.models.rows import label_event, read_book, version_event
 from gateway.models.tables import REASON_CHARACTERS
+from gateway.models.trial_rows import end_trial_in
 from gateway.models.version_store import VersionStore, put_label, put_version, version_in
 
 _MAX_HISTORY: Final = 16
@@ -160,8 +161,12 @@ class ModelStore(VersionStore):
             after = _moved(wished, before_champion=book.view().default)
         if after != before:
             await put_label(connection, after, revision=revision)
-        is_told = before is None or after.version != before.version
-        return Audited(after, *([label_event(before, after)] if is_told else []))
+        if before is not None and after.version == before.version:
+            return Audited(after)
+        events = [label_event(before, after)]
+        if wished.label == CHAMPION:
+            events += await end_trial_in(connection, book.name, revision=revision, now=self._now())
+        return Audited(after, *events)
 
     async def _outcome(
         self, connection: AsyncConnection, book: ModelBook, version: str

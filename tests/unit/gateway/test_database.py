@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.tables import metadata as catalogue_tables
 from gateway.database import SchemaMismatch, check_schema, create_engine, migrate
+from gateway.models.routing_tables import metadata as routing_tables
 from gateway.models.tables import metadata as model_tables
 
 
@@ -33,7 +34,11 @@ def _differences(connection: Connection, metadata: MetaData) -> list[object]:
     return list(compare_metadata(context, metadata))
 
 
-@pytest.mark.parametrize("metadata", [catalogue_tables, model_tables], ids=["auth", "models"])
+@pytest.mark.parametrize(
+    "metadata",
+    [catalogue_tables, model_tables, routing_tables],
+    ids=["auth", "models", "routing"],
+)
 async def test_migrations_make_the_tables_that_are_declared(
     engine: AsyncEngine, metadata: MetaData
 ) -> None:

@@ -32,6 +32,7 @@ from inference.errors import (
 from inference.holders import Holders
 from inference.predictor import Predictor
 from inference.registry import ModelVersion, Registry
+from inference.router import Router
 from inference.routing import UNNAMED, Selection
 from inference.tensors import Tensors
 
@@ -166,7 +167,7 @@ class Bench:
         return PredictionPath(
             keyset=cast("Keyset", None),
             authenticator=cast("Authenticator", None),
-            registry=cast("Registry", FakeRegistry()),
+            router=Router(cast("Registry", FakeRegistry())),
             predictor=cast("Predictor", self.predictor),
             limiter=self.limiter,
             journal=cast("Journal", self.journal),

@@ -10,6 +10,7 @@ from auth.generation import Generation
 from auth.store import Store
 from gateway.database import create_engine
 from gateway.models.label_store import ModelStore
+from gateway.models.trial_store import TrialStore
 from tests.unit.auth.conftest import PEPPERS, SEALER, FakeClock
 
 
@@ -39,6 +40,12 @@ def generation(tmp_path: Path) -> Iterator[Generation]:
 def store(engine: AsyncEngine, generation: Generation, clock: FakeClock) -> ModelStore:
     """Return the store."""
     return ModelStore(engine, pepper=PEPPERS, sealer=SEALER, generation=generation, now=clock.aware)
+
+
+@pytest.fixture
+def trials(store: ModelStore) -> TrialStore:
+    """Return the store of trials in the same database."""
+    return store.part(TrialStore)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help setup run test lint format docs bench soak stack stack-down stack-test lock clean
+.PHONY: help setup run test lint format protos docs bench soak stack stack-down stack-test lock clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lint: $(STAMP) ## Check style, types, formatting and known weaknesses
 format: $(STAMP) ## Format and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+protos: $(STAMP) ## Generate the messages of the gRPC protocol anew
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. inference/protocol/open_inference.proto
 
 docs: $(STAMP) ## Write the generated tables of README.md and docs/ anew
 	$(BIN)/python -m docs.generate

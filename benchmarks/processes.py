@@ -78,7 +78,7 @@ def running(
     with log.open("ab") as output:
         process = subprocess.Popen(
             arguments,
-            env=inherited | own,
+            env=inherited | {"TOLLGATE_GRPC_PORT": "0"} | own,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -5,7 +5,7 @@ import logging
 import socket
 import sys
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -16,6 +16,13 @@ from gateway.acceptor import Acceptor, Share
 _POLL_SECONDS: Final = 0.02
 
 logger = logging.getLogger(__name__)
+
+
+class Companion(Protocol):
+    """What serves beside HTTP in the same process."""
+
+    async def stop(self, seconds: float) -> None:
+        """End within a time; a second call may shorten it."""
 
 
 class DrainableState(ServerState):
@@ -41,6 +48,7 @@ class GatewayServer(uvicorn.Server):
         drain_seconds: float,
         idle_seconds: float,
         share: Share,
+        companion: Companion,
     ) -> None:
         """Build a server that `run` runs.
 
@@ -49,9 +57,11 @@ class GatewayServer(uvicorn.Server):
             drain_seconds: how long requests in progress may take at the end.
             idle_seconds: how long idle connections are kept at the end.
             share: of the connections that several workers accept.
+            companion: what ends together with it.
         """
         super().__init__(config)
         self._share = share
+        self._companion = companion
         self._acceptors: list[Acceptor] = []
         self.server_state: DrainableState = DrainableState()
         self._drain_seconds = drain_seconds
@@ -92,6 +102,7 @@ class GatewayServer(uvicorn.Server):
         self.lifespan.state["is_draining"] = True
         for acceptor in self._acceptors:
             await acceptor.stop()
+        stopping = asyncio.create_task(self._companion.stop(self._drain_seconds))
         began = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
             if not _is_idle(connection):
@@ -101,7 +112,16 @@ class GatewayServer(uvicorn.Server):
             connection.shutdown()
         await self._wait_until(began + self._drain_seconds)
         self._cut()
+        await self._end_companion(stopping)
         await self.lifespan.shutdown()
+
+    async def _end_companion(self, stopping: asyncio.Task[None]) -> None:
+        """Wait until the companion has drained, or hurry it."""
+        while not stopping.done() and not self.force_exit:
+            await asyncio.wait((stopping,), timeout=_POLL_SECONDS)
+        if not stopping.done():
+            await self._companion.stop(0.0)
+        await stopping
 
     def _cut(self) -> None:
         if self.server_state.tasks:

@@ -37,6 +37,11 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port to listen on; 0 takes any free one."""
 
+    grpc_port: int = Field(default=8001, ge=0, le=65535)
+    """TCP port of gRPC on the same host; 0 serves none. With a unix socket each worker has one of
+    its own for gRPC beside it instead: `gateway-grpc-0.sock` beside `gateway.sock`, and so on.
+    """
+
     unix_socket: Path | None = None
     """Unix socket to listen on instead of host and port. Whoever connects to it is trusted as the
     proxy: its request ids and client addresses are believed.

@@ -151,7 +151,8 @@ def reader_environment(**variables: str) -> dict[str, str]:
         name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")
     }
     programs = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
-    return inherited | {"PATH": programs, "PYTHONPATH": str(ROOT)} | variables
+    places = {"PATH": programs, "PYTHONPATH": str(ROOT), "TOLLGATE_GRPC_PORT": "0"}
+    return inherited | places | variables
 
 
 def check_answer(block: Block, printed: str) -> None:

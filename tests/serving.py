@@ -27,6 +27,9 @@ ONE_ADDRESS = {
 }
 """All callers of a test share an address, and many a test counts refused keys."""
 
+NO_GRPC = {"TOLLGATE_GRPC_PORT": "0"}
+"""For servers that run beside others and are asked over HTTP alone."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -60,7 +63,7 @@ class Server:
 
     def start(self) -> None:
         """Start the process and wait until it takes predictions."""
-        environment = os.environ | ONE_ADDRESS | TALKATIVE | self.settings
+        environment = os.environ | ONE_ADDRESS | NO_GRPC | TALKATIVE | self.settings
         environment |= {"TOLLGATE_PORT": str(self.port), "TOLLGATE_DATA_DIR": str(self.data_dir)}
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -22,7 +22,16 @@ from gateway.cli.migrate import bring_up_to_date
 from gateway.records import open_store
 from gateway.settings import PREFIX, Settings
 from tests.actors import TESTER
-from tests.serving import ROOT, START_SECONDS, TALKATIVE, Answer, Server, answer_of, encoded
+from tests.serving import (
+    NO_GRPC,
+    ROOT,
+    START_SECONDS,
+    TALKATIVE,
+    Answer,
+    Server,
+    answer_of,
+    encoded,
+)
 
 ROLL_SECONDS = 120.0
 _ANSWER_SECONDS = 60.0
@@ -169,7 +178,7 @@ class Stack(Server):
 
     def _environment(self) -> dict[str, str]:
         own = {"TOLLGATE_DATA_DIR": str(self.data_dir), "TOLLGATE_WORKERS": str(self.workers)}
-        return TALKATIVE | self.settings | own
+        return NO_GRPC | TALKATIVE | self.settings | own
 
     def _settings(self) -> Settings:
         environment = self._environment().items()

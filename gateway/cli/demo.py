@@ -17,6 +17,7 @@ from gateway.data_folder import claimed_data_dir
 from gateway.observability.listener import metrics_board
 from gateway.services import Services
 from gateway.settings import Settings, load_settings
+from gateway.supervisor.grpc_address import holding_grpc_port
 from gateway.supervisor.listening import check_servable, listen, url_of
 
 FILE_NAME = "demo.json"
@@ -68,7 +69,7 @@ def _serve_demo(settings: Settings, *, as_json: bool) -> None:
         else:
             typer.echo(_greeting(document, path))
 
-    with metrics_board(settings) as board:
+    with holding_grpc_port(settings), metrics_board(settings) as board:
         run_server(settings, listener, on_ready=announce, board=board)
 
 

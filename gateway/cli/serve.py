@@ -11,8 +11,9 @@ from gateway.data_folder import claimed_data_dir
 from gateway.observability.listener import metrics_board
 from gateway.observability.log_lines import start_log
 from gateway.settings import Settings, environment_with, load_settings
+from gateway.supervisor.grpc_address import grpc_target, holding_grpc_port
 from gateway.supervisor.listening import check_servable, listening, url_of
-from gateway.supervisor.supervisor import supervise
+from gateway.supervisor.supervisor import Announce, supervise
 
 Host = Annotated[
     str | None, typer.Option(metavar="HOST", help="Address to listen on, instead of TOLLGATE_HOST.")
@@ -82,24 +83,30 @@ def serve(
     start_log(settings)
     with (
         listening(settings) as listener,
+        holding_grpc_port(settings),
         claimed_data_dir(settings.data_dir),
         metrics_board(settings) as board,
     ):
-        url = url_of(listener)
-
-        def announce(models: Sequence[str]) -> None:
-            if as_json:
-                show_json({"url": url, "models": models})
-            else:
-                typer.echo(f"Tollgate serves {', '.join(models) or 'no model'} on {url}")
-
         supervise(
             settings,
             listener,
             environment=environment_with(**options),
-            announce=announce,
+            announce=_announcer(url_of(listener), grpc_target(settings), as_json=as_json),
             board=board,
         )
+
+
+def _announcer(url: str, target: str, *, as_json: bool) -> Announce:
+    """Return what tells that all workers serve; `target` is empty where gRPC has no port."""
+
+    def announce(models: Sequence[str]) -> None:
+        if as_json:
+            show_json({"url": url, "grpc": target, "models": models})
+            return
+        place = f"{url}, gRPC on {target}" if target else url
+        typer.echo(f"Tollgate serves {', '.join(models) or 'no model'} on {place}")
+
+    return announce
 
 
 def with_options(settings: Settings, **options: Any) -> Settings:  # noqa: ANN401 - typed by typer

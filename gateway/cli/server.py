@@ -17,6 +17,7 @@ import uvicorn
 
 from gateway.acceptor import Share, Undivided
 from gateway.app import create_app
+from gateway.grpc_server import GrpcServer
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.http_server import GatewayServer
 from gateway.middleware import App, Receive, Send
@@ -41,6 +42,7 @@ def run_server(
     idle_seconds: float = 0.0,
     share: Share | None = None,
     board: Board | None = None,
+    worker: int = 0,
 ) -> None:
     """Serve until a signal says stop; then finish what was begun.
 
@@ -52,32 +54,40 @@ def run_server(
         idle_seconds: how long idle connections are kept at the end.
         share: of the connections, where other workers accept them too.
         board: where requests are counted; None where nobody reads metrics.
+        worker: number of this process among the workers of its server.
 
     Raises:
         StartRefused: and every other error that the start met, as it was raised.
     """
     reporting = start_reporting(settings, start_log(settings), board=board)
     _allow_many_connections()
-    server_log = logging.getLogger("uvicorn")
-
-    async def begin(services: Services) -> None:
-        await on_ready(services)
-        server_log.setLevel(logging.WARNING)
-        spare_the_collector()
-
-    server_log.setLevel(logging.CRITICAL)  # a failed start is told once, by the command
+    grpc_server = GrpcServer(settings, reporting.observer, worker=worker)
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the command tells a failed start
     served = create_app(settings, on_prepared=on_prepared, reporting=reporting)
-    app = ObservedStart(served, on_ready=begin)
+    app = ObservedStart(served, on_ready=_beginning(grpc_server, on_ready))
     server = GatewayServer(
         _config(app),
         drain_seconds=settings.drain_seconds,
         idle_seconds=idle_seconds,
         share=share or Undivided(),
+        companion=grpc_server,
     )
     with listener, contextlib.suppress(SystemExit):  # how uvicorn tells a failed start
         server.run(sockets=[listener])
     if app.failure is not None:
         raise app.failure
+
+
+def _beginning(grpc_server: GrpcServer, on_ready: OnReady) -> OnReady:
+    """Return what is done once the services are open."""
+
+    async def begin(services: Services) -> None:
+        await grpc_server.start(services)
+        await on_ready(services)
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        spare_the_collector()
+
+    return begin
 
 
 def _config(app: App) -> uvicorn.Config:

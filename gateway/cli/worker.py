@@ -33,7 +33,7 @@ def main() -> None:
     """
     keep_new_files_private()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    listener, lifeline, reports, occupancy, board, place = (int(word) for word in sys.argv[1:7])
+    listener, lifeline, reports, occupancy, board, place, number = map(int, sys.argv[1:8])
     for descriptor in (listener, lifeline, reports, occupancy, board):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - the system's own
@@ -57,6 +57,7 @@ def main() -> None:
             idle_seconds=settings.drain_seconds,
             share=Place(Occupancy(occupancy), place),
             board=Board(board) if board >= 0 else None,
+            worker=number,
         )
     except USER_ERRORS as error:
         report(FAILED, reason=one_line(error))

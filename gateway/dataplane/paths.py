@@ -77,6 +77,17 @@ def read_target(raw_path: bytes) -> Target:
     return Target(operation, _ROUTES[operation, kind], name, selection)
 
 
+def read_names(name: str, version: str) -> tuple[str, Selection]:
+    """Read a model's name and version as messages hold them; no version is the empty text.
+
+    Raises:
+        ModelNameInvalid: they name no model or version.
+    """
+    if _NAME.fullmatch(name) is None or (version and _VERSION.fullmatch(version) is None):
+        raise ModelNameInvalid
+    return name, Selection(version=version) if version else UNNAMED
+
+
 def _unquoted(text: bytes, form: re.Pattern[str]) -> str:
     value = unquote(text.decode("latin-1"))
     if form.fullmatch(value) is None:

@@ -77,4 +77,4 @@ def _model_of(exchange: Exchange) -> str:
     """
     if exchange.model is not None:
         return exchange.model.name
-    return UNKNOWN_MODEL if exchange.route.endswith(":predict") else ""
+    return UNKNOWN_MODEL if exchange.route.endswith((":predict", "/ModelInfer")) else ""

@@ -37,6 +37,7 @@ class Slot:
 
     def __init__(self, number: int, launch: Launch, *, drain_seconds: float) -> None:
         """Build an empty place that `fill` fills."""
+        self._number = number
         self._name = f"worker {number}"
         self._launch = launch
         self._end_seconds = drain_seconds + _CLOSING_SECONDS
@@ -101,7 +102,7 @@ class Slot:
 
     async def _start(self) -> WorkerProcess:
         self._processes = {process for process in self._processes if process.status is None}
-        process = await WorkerProcess.start(self._launch)
+        process = await WorkerProcess.start(self._launch, number=self._number)
         self._processes.add(process)
         return process
 

@@ -63,8 +63,8 @@ class WorkerProcess:
         """The models that it serves, once it is ready."""
 
     @classmethod
-    async def start(cls, launch: Launch) -> Self:
-        """Start a process.
+    async def start(cls, launch: Launch, *, number: int) -> Self:
+        """Start a process in the place of this number.
 
         Threat: settings, secrets among them, go by the environment, which others cannot read; the
         words of a command can be read by everybody on the machine. `-P` keeps the folder that the
@@ -81,7 +81,13 @@ class WorkerProcess:
         )
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "gateway.cli.worker", *map(str, (*words, place))),
+                *(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "gateway.cli.worker",
+                    *map(str, (*words, place, number)),
+                ),
                 env=dict(launch.environment),
                 stdin=subprocess.DEVNULL,
                 pass_fds=tuple(word for word in words if word >= 0),

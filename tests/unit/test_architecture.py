@@ -15,6 +15,7 @@ MAX_POSITIONAL = 3
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base"}
 MAY_CATCH_EXCEPTION = {
     "gateway/dataplane/asgi.py",  # the ASGI boundary
+    "gateway/dataplane/grpc_door.py",  # the gRPC boundary
     "gateway/coalescer.py",  # batch dispatch
     "gateway/usage/writer_thread.py",  # batch dispatch, on the other side of the thread
     "inference/batch_run.py",  # batch dispatch

@@ -1,0 +1,312 @@
+"""The gRPC door: the same gates, limits, bill and request ids as over HTTP."""
+
+import asyncio
+import contextlib
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2
+
+from auth.scopes import PREDICT, USAGE_READ
+from gateway.app import create_app
+from gateway.cli.migrate import bring_up_to_date
+from gateway.services import Services
+from gateway.settings import Settings
+from inference.protocol import open_inference_pb2 as protocol
+from tests.actors import TESTER
+from tests.grpc_door import (
+    SERVICE,
+    GrpcCaller,
+    first_output,
+    grpc_caller,
+    infer_request,
+    running_grpc,
+)
+from tests.repositories import scaled_model, write_model
+from tests.serving import free_port
+from tests.unit.gateway.routes.control_plane import running_app
+from tests.unit.inference.onnx_models import linear_model
+
+CAP = 64 * 1024
+ROWS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+@dataclass(frozen=True)
+class Door:
+    """A server, a connection to it, and a customer with a plan."""
+
+    services: Services
+    caller: GrpcCaller
+    tenant_id: str
+    key: str
+
+    async def key_with(self, *scopes: str) -> str:
+        """Issue another key of the customer."""
+        store = self.services.store
+        issued = await store.create_key(self.tenant_id, actor=TESTER, name="k", scopes=scopes)
+        return issued.api_key
+
+    async def billed(self) -> list[tuple[str, int, str]]:
+        """List protocol, rows and request id of all that the customer is billed for."""
+        await self.services.shipper.ship()
+        async with self.services.engine.connect() as connection:
+            query = "SELECT protocol, rows, request_id FROM usage_records ORDER BY occurred_at_us"
+            found = (await connection.exec_driver_sql(query)).all()
+            return [(protocol, rows, request_id) for protocol, rows, request_id in found]
+
+
+@contextlib.asynccontextmanager
+async def open_door(
+    folder: Path, *, requests_per_second: float | None = None, **options: object
+) -> AsyncIterator[Door]:
+    """Run the app and its gRPC server."""
+    write_model(folder / "models", "linear", linear_model())
+    for version in (1, 2):
+        write_model(folder / "models", "scaled", scaled_model(version), version=version)
+    settings = Settings.model_validate(
+        {
+            "data_dir": folder / "var",
+            "model_repository": folder / "models",
+            "grpc_port": free_port(),
+            "max_body_bytes": CAP,
+            **options,
+        }
+    )
+    await bring_up_to_date(settings)
+    async with (
+        running_app(create_app(settings)) as (_, services),
+        running_grpc(services),
+        grpc_caller(f"127.0.0.1:{settings.grpc_port}") as caller,
+    ):
+        store = services.store
+        plan = await store.create_plan(
+            actor=TESTER,
+            name="p",
+            requests_per_second=requests_per_second,
+            burst=1 if requests_per_second else None,
+            units_per_month=1000,
+            max_in_flight=None,
+        )
+        tenant = await store.create_tenant(
+            actor=TESTER, name="t", plan_id=plan.plan_id, models=["*"]
+        )
+        key = await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=[PREDICT])
+        yield Door(services, caller, tenant.tenant_id, key.api_key)
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    """Run a door."""
+    async with open_door(tmp_path) as opened:
+        yield opened
+
+
+async def test_prediction_is_answered_and_billed_once(door: Door) -> None:
+    """The answer is the model's, and the bill has its rows under its request id."""
+    told = await door.caller.infer("linear", key=door.key, x=ROWS)
+    assert first_output(told).tolist() == [[321.0], [654.0]]
+    assert await door.billed() == [("grpc", 2, told.metadata["x-request-id"])]
+
+
+async def test_answer_names_units_version_and_standing(door: Door) -> None:
+    """Trailing metadata says what HTTP says in headers."""
+    told = await door.caller.infer("scaled", key=door.key, x=np.ones(3, np.float32))
+    assert told.metadata["tollgate-units"] == "3"
+    assert told.metadata["tollgate-model-version"] == told.answer.model_version == "2"
+    assert told.metadata["ratelimit-policy"] == '"month";q=1000;w=2592000'
+    assert told.metadata["ratelimit"].startswith('"month";r=997;t=')
+
+
+async def test_version_can_be_chosen(door: Door) -> None:
+    """`model_version` names the version that answers."""
+    request = infer_request("scaled", x=np.ones(1, np.float32))
+    request.model_version = "1"
+    told = await door.caller.call("ModelInfer", request, key=door.key)
+    assert (told.answer.model_version, first_output(told).tolist()) == ("1", [1.0])
+
+
+async def test_refused_by_a_limit_with_the_time_to_wait(tmp_path: Path) -> None:
+    """A rate that is used up is RESOURCE_EXHAUSTED, says when to come back, and costs nothing."""
+    async with open_door(tmp_path, requests_per_second=0.01) as door:
+        assert (await door.caller.infer("linear", key=door.key, x=ROWS)).code == "OK"
+        told = await door.caller.infer("linear", key=door.key, x=ROWS)
+        assert (told.code, told.metadata["tollgate-code"]) == ("RESOURCE_EXHAUSTED", "rate_limited")
+        assert 90 <= int(told.metadata["retry-after"]) <= 100
+        assert told.metadata["ratelimit"].startswith('"burst";r=0;t=')
+        assert len(await door.billed()) == 1
+
+
+async def test_unknown_model_is_not_found(door: Door) -> None:
+    """A name of nothing, and one that is no name."""
+    for name in ("nothing", "", "../linear", "a/b"):
+        told = await door.caller.infer(name, key=door.key, x=ROWS)
+        assert (told.code, told.metadata["tollgate-code"]) == ("NOT_FOUND", "model_not_found")
+
+
+async def test_big_message_of_a_stranger_is_not_read(door: Door) -> None:
+    """Without a credential the answer comes before the message: over the cap it is still 401's."""
+    told = await door.caller.call("ModelInfer", b"\0" * (4 * CAP))
+    assert told.code == "UNAUTHENTICATED"
+    told = await door.caller.call("ModelInfer", b"\0" * (4 * CAP), key=door.key)
+    assert told.code == "RESOURCE_EXHAUSTED"
+
+
+async def test_message_over_the_cap_is_refused(door: Door) -> None:
+    """The limit of messages is that of bodies."""
+    told = await door.caller.infer("linear", key=door.key, x=np.ones((CAP, 3), np.float32))
+    assert told.code == "RESOURCE_EXHAUSTED"
+
+
+async def test_compressed_message_is_inflated(door: Door) -> None:
+    """Both codings that clients offer."""
+    request = infer_request("linear", x=np.ones((100, 3), np.float32))
+    for coding in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+        told = await door.caller.call("ModelInfer", request, key=door.key, compression=coding)
+        assert first_output(told).tolist() == [[111.0]] * 100
+
+
+async def test_compressed_message_is_inflated_no_further_than_the_cap(door: Door) -> None:
+    """A bomb of 64 MB in 64 kB is refused as too large."""
+    bomb = gzip.compress(b"\0" * 1024 * CAP)
+    assert len(bomb) < CAP + 2000
+    told = await door.caller.call("ModelInfer", bomb[:CAP], key=door.key)
+    assert (told.code, told.metadata["tollgate-code"]) == ("RESOURCE_EXHAUSTED", "body_too_large")
+
+
+async def test_garbage_is_an_invalid_argument(door: Door) -> None:
+    """Bytes that are no message, and no message at all."""
+    for garbage in (b"\xff\xff\xff", gzip.compress(b"\xff")[:-3], b"\x78\x9c\x00"):
+        told = await door.caller.call("ModelInfer", garbage, key=door.key)
+        assert (told.code, told.metadata["tollgate-code"]) == ("INVALID_ARGUMENT", "bad_request")
+
+
+async def test_deadline_of_the_caller_is_kept(door: Door) -> None:
+    """A call whose time is over before it begins is not billed."""
+    told = await door.caller.call(
+        "ModelInfer", infer_request("linear", x=ROWS), key=door.key, timeout=0.0
+    )
+    assert told.code == "DEADLINE_EXCEEDED"
+    assert await door.billed() == []
+
+
+async def test_message_that_never_comes_ends_at_the_deadline(tmp_path: Path) -> None:
+    """Who opens a call and sends nothing is not waited for longer than a slow body."""
+
+    async def nothing() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async with open_door(tmp_path, request_timeout_seconds=0.05) as door:
+        metadata = (("authorization", f"Bearer {door.key}"),)
+        call = door.caller.channel.stream_unary(f"/{SERVICE}/ModelInfer", None, None)
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await call(nothing(), metadata=metadata)
+        assert refusal.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_request_ids_of_strangers_are_not_believed(door: Door) -> None:
+    """Who is no proxy names no request."""
+    told = await door.caller.call(
+        "ModelInfer",
+        infer_request("linear", x=ROWS),
+        key=door.key,
+        metadata=[("x-request-id", "0" * 32)],
+    )
+    assert told.metadata["x-request-id"] != "0" * 32
+
+
+async def test_guesser_is_limited(tmp_path: Path) -> None:
+    """Refused credentials count on this door as on the others; a good key is served."""
+    async with open_door(tmp_path, failed_attempts_per_minute=3) as door:
+        codes = [(await door.caller.infer("linear", key="wrong", x=ROWS)).code for _ in range(5)]
+        assert codes == ["UNAUTHENTICATED"] * 3 + ["RESOURCE_EXHAUSTED"] * 2
+        assert (await door.caller.infer("linear", key=door.key, x=ROWS)).code == "OK"
+
+
+async def test_two_credentials_are_refused(door: Door) -> None:
+    """Nobody can say who calls."""
+    told = await door.caller.call(
+        "ModelInfer", b"", key=door.key, metadata=[("x-api-key", door.key)]
+    )
+    assert (told.code, told.metadata["tollgate-code"]) == (
+        "INVALID_ARGUMENT",
+        "credential_ambiguous",
+    )
+
+
+async def test_model_is_described(door: Door) -> None:
+    """Metadata and configuration, as load generators read them."""
+    asked = protocol.ModelMetadataRequest(name="linear")
+    told = await door.caller.call("ModelMetadata", asked, key=door.key)
+    described = protocol.ModelMetadataResponse.FromString(told.content)
+    assert (described.name, list(described.versions)) == ("linear", ["1"])
+    assert [(t.name, t.datatype, list(t.shape)) for t in described.inputs] == [
+        ("x", "FP32", [-1, 3])
+    ]
+    told = await door.caller.call("ModelConfig", asked, key=door.key)
+    config = protocol.ModelConfigResponse.FromString(told.content).config
+    assert (config.max_batch_size, list(config.input[0].dims)) == (64, [3])
+
+
+async def test_index_lists_what_is_granted(door: Door) -> None:
+    """Another tenant's models are not in it."""
+    tenant = await door.services.store.create_tenant(
+        actor=TESTER, name="narrow", plan_id=None, models=["scaled"]
+    )
+    issued = await door.services.store.create_key(
+        tenant.tenant_id, actor=TESTER, name="k", scopes=[PREDICT]
+    )
+    told = await door.caller.call("RepositoryIndex", key=issued.api_key)
+    index = protocol.RepositoryIndexResponse.FromString(told.content)
+    assert [(model.name, model.version) for model in index.models] == [
+        ("scaled", "1"),
+        ("scaled", "2"),
+    ]
+    told = await door.caller.call(
+        "ModelReady", protocol.ModelReadyRequest(name="linear"), key=issued.api_key
+    )
+    assert told.code == "NOT_FOUND"
+
+
+async def test_scope_is_asked_for_before_the_message(door: Door) -> None:
+    """Who may not predict sends no message."""
+    key = await door.key_with(USAGE_READ)
+    told = await door.caller.call("ModelInfer", b"\0" * (4 * CAP), key=key)
+    assert (told.code, told.metadata["tollgate-code"]) == ("PERMISSION_DENIED", "scope_missing")
+
+
+async def test_methods_that_are_not_served_are_unimplemented(door: Door) -> None:
+    """Stock clients know more methods than there are here."""
+    for method in ("TraceSetting", "SystemSharedMemoryRegister", "ModelStreamInfer"):
+        assert (await door.caller.call(method, key=door.key)).code == "UNIMPLEMENTED"
+
+
+async def test_health_is_told_to_everybody(door: Door) -> None:
+    """The service by name, the whole, and one that there is not."""
+    statuses = []
+    for name in ("", SERVICE):
+        asked = health_pb2.HealthCheckRequest(service=name)
+        told = await door.caller.call(HEALTH, asked)
+        statuses.append(health_pb2.HealthCheckResponse.FromString(told.content).status)
+    assert statuses == [health_pb2.HealthCheckResponse.SERVING] * 2
+    asked = health_pb2.HealthCheckRequest(service="nothing")
+    assert (await door.caller.call(HEALTH, asked)).code == "NOT_FOUND"
+
+
+async def test_caller_who_leaves_is_not_billed(door: Door) -> None:
+    """A call that is cancelled before it is read ends without a row."""
+    metadata = (("authorization", f"Bearer {door.key}"),)
+    call = door.caller.channel.unary_unary(f"/{SERVICE}/ModelInfer", None, None)(
+        infer_request("linear", x=ROWS).SerializeToString(), metadata=metadata
+    )
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (await door.caller.infer("linear", key=door.key, x=ROWS)).code == "OK"
+    assert len(await door.billed()) == 1

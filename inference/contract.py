@@ -9,6 +9,7 @@ from inference.manifest import OutputDoc
 from inference.packing import Packing
 from inference.rows import BareRows, FieldRows
 from inference.signature import VARIABLE, Signature
+from inference.table import Cells, lay_out
 from inference.tensor_rules import ColumnRules, check_declaration
 from inference.tensors import DATATYPES_BY_DTYPE, Tensors
 
@@ -47,6 +48,9 @@ class Contract:
         self._rows = FieldRows(fields)
         self._bare = None if is_named or len(fields) > 1 else BareRows(fields[0])
         self._has_scalars = any(field.is_scalar for field in fields)
+        specs = {} if is_named else {spec.name: spec for spec in signature.inputs}
+        self.table = None if self._has_scalars else lay_out(fields, specs)
+        """The columns of a row, where it is one of a table."""
         self._has_common_rows = is_named or signature.is_batchable
         self._fixed_rows = [
             (spec.name, spec.shape[0])
@@ -120,6 +124,18 @@ class Contract:
             if violations := rules.violations(tensors[rules.name]):
                 raise ContractViolated(tuple(violations))
         return self.row_count(tensors)
+
+    def table_to_tensors(self, cells: Cells) -> Tensors:
+        """Pack a table with one list for each column; None is a cell without a value.
+
+        Raises:
+            ContractViolated: a value breaks the contract, or has to be there.
+            InputInvalid: a row is none of a table, or these are not its columns.
+            TooManyRows: more rows than the queue can ever hold.
+        """
+        if self.table is None:
+            raise InputInvalid("the rows of the model are no rows of a table")
+        return self.columns_to_tensors(self.table.to_fields(cells))
 
     def row_count(self, tensors: Tensors) -> int:
         """Count the rows that are billed: the common length of axis 0, or 1 where there is none."""

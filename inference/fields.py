@@ -7,7 +7,7 @@ from the contract alone, so an answer never quotes what the caller sent.
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import ml_dtypes
 import numpy as np
@@ -17,11 +17,22 @@ from inference.manifest import Feature
 from inference.signature import VARIABLE, TensorSpec
 from inference.tensors import BYTES, Datatype
 
+Takes = Literal["number", "integer", "boolean", "text"]
+"""What the elements of a field are."""
+
 REQUIRED: Final = object()
 """The default of a field that has none."""
 
 _MAX_LISTED_CHARACTERS = 160
 _TEXT_QUOTES = 2
+_TAKES: Mapping[str, Takes] = {
+    "f": "number",
+    "V": "number",
+    "i": "integer",
+    "u": "integer",
+    "b": "boolean",
+    "O": "text",
+}
 _JSON_TYPES: Mapping[str, str] = {
     "f": "number",
     "V": "number",
@@ -60,6 +71,12 @@ class Field:
     is_scalar: bool = False
     """A graph input without axis 0, which takes one value for all rows."""
 
+    takes: Takes = "number"
+    missing: object = REQUIRED
+    """What stands for a cell without a value, where a row is one of a table: the default, else NaN
+    where that is taken; `REQUIRED` is neither.
+    """
+
 
 def fits(feature: Feature, datatype: Datatype) -> bool:
     """Say whether values of the feature's type can stand in a tensor of the datatype."""
@@ -76,6 +93,8 @@ def feature_field(feature: Feature, datatype: Datatype) -> Field:
         json_schema=_feature_json_schema(feature),
         default=REQUIRED if feature.default is None else feature.default,
         quotes=_TEXT_QUOTES if datatype.name == BYTES else 0,
+        takes=feature.type if feature.type in ("number", "integer", "boolean") else "text",
+        missing=_missing(feature),
     )
 
 
@@ -98,7 +117,15 @@ def input_field(spec: TensorSpec) -> Field:
         json_schema=nested_json_schema(spec),
         quotes=None if spec.datatype == BYTES else 0,
         is_scalar=not spec.shape,
+        takes=_TAKES[spec.type.dtype.kind],
+        missing=np.nan if spec.type.is_float else REQUIRED,
     )
+
+
+def _missing(feature: Feature) -> object:
+    if feature.default is not None:
+        return feature.default
+    return np.nan if feature.allow_nan else REQUIRED
 
 
 def _feature_schema(feature: Feature, datatype: Datatype) -> CoreSchema:

@@ -13,6 +13,7 @@ GatewayError
 │   ├── BodyTooLarge            the body is over the cap
 │   ├── BodyTooSlow             the body did not arrive before the deadline
 │   ├── EncodingUnsupported     the body has a Content-Encoding
+│   ├── MediaTypeUnsupported    the body is in a form that is not read here
 │   ├── AddressLimited          too many refused or public requests of one address
 │   ├── ClientLimited           too many refused attempts in the name of one OAuth2 client
 │   ├── LogInLimited            too many wrong passwords for one account
@@ -115,6 +116,14 @@ class BodyTooSlow(RequestError):
 
 class EncodingUnsupported(RequestError):
     """The body has a Content-Encoding, which this path does not inflate."""
+
+
+class MediaTypeUnsupported(RequestError):
+    """The body is in a form that is not read here, or not for this model; `message` is public."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class AddressLimited(RequestError):

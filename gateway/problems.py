@@ -106,6 +106,9 @@ TABLE: tuple[Row, ...] = (
     Row(edge.BodyTooLarge, 413, "body_too_large", "The body is too large"),
     Row(edge.BodyTooSlow, 408, "body_too_slow", "The body did not arrive in time"),
     Row(edge.EncodingUnsupported, 415, "encoding_unsupported", "The body is encoded"),
+    Row(
+        edge.MediaTypeUnsupported, 415, "media_type_unsupported", "The form of the body is not read"
+    ),
     Row(edge.AddressLimited, 429, "address_limited", "Too many requests from this address"),
     Row(edge.ClientLimited, 429, "client_limited", "Too many refused attempts for this client"),
     Row(edge.TokenRequestInvalid, 400, "token_request_invalid", "The token request is malformed"),

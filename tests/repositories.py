@@ -31,6 +31,16 @@ def identity_model() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def image_model() -> bytes:
+    """Answer the mean of a picture. Shape: x [rows, 2, 2], y [rows, 1, 1]."""
+    model = model_of(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2])],
+        [tensor("x", ["rows", 2, 2])],
+        [tensor("y", ["rows", 1, 1])],
+    )
+    return bytes(model.SerializeToString())
+
+
 def scaled_model(factor: float) -> bytes:
     """Answer x times a factor. Shape: x [rows], y [rows]."""
     model = model_of(

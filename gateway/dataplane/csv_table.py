@@ -36,7 +36,7 @@ _NOT_FINITE: Final = {
 _TRUTH: Final = {"true": True, "false": False}
 
 
-def read_csv(body: bytes, table: Table, *, has_header: bool, max_rows: int) -> Cells:
+def read_csv(body: bytes, table: Table, max_rows: int, *, has_header: bool = True) -> Cells:
     """Read a table: a header line with the columns in any order, or all columns in their order.
 
     A cell that is not what its column takes stays text, for the contract to refuse by row.
@@ -168,4 +168,4 @@ def _text(value: object) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise RequestInvalid("an output is not text, which CSV cannot carry") from None
+        raise RequestInvalid("an output is not text, which a table cannot carry") from None

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from auth.scopes import PREDICT
+from gateway.dataplane.codecs import ARROW, CSV
 from gateway.model_documents import example_body
 from inference.registry import ModelVersion, Registry
 
@@ -16,6 +17,7 @@ _PROBLEM_RESPONSES = {
     "403": "The credential lacks the scope `predict`, or its tenant is suspended.",
     "404": "There is no such model, or it is not granted to the tenant.",
     "413": "The body or the number of rows is over the limit.",
+    "415": "The body is compressed, or in a form that is not read here.",
     "422": "Values violate the model's contract; at most ten are named by row and feature.",
     "429": "A rate, a quota or the in-flight cap is reached; see `Retry-After`.",
     "503": "The queue is full or usage cannot be recorded; nothing was billed.",
@@ -35,6 +37,12 @@ _PROBLEM_SCHEMA: Document = {
         "errors": {"type": "array", "maxItems": 10, "items": {"type": "object"}},
     },
 }
+_TABLES: Document = {
+    CSV: {"schema": {"type": "string", "description": "A header line, and one line for each row"}},
+    ARROW: {"schema": {"type": "string", "format": "binary", "description": "Record batches"}},
+}
+"""What a table is beside JSON, as Content-Type and Accept say."""
+
 _SECURITY: list[Document] = [{"HTTPBearer": []}, {"APIKeyHeader": []}, {"OAuth2": [PREDICT]}]
 _CLIENT_SECRET: Document = {
     "type": "http",
@@ -106,11 +114,14 @@ def _operation(model: ModelVersion) -> Document:
         "summary": f"Predict with {model.name}",
         "description": model.description,
         "security": _SECURITY,
-        "requestBody": {"required": True, "content": {"application/json": content}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": content} | (_TABLES if contract.table else {}),
+        },
         "responses": {
             "200": {
                 "description": "One prediction for each row, in the order of the rows.",
-                "content": {"application/json": {"schema": answer}},
+                "content": {"application/json": {"schema": answer}} | _TABLES,
             },
             **{status: _problem(text) for status, text in _PROBLEM_RESPONSES.items()},
         },

@@ -9,6 +9,7 @@ from tests.load import Caller
 from tests.population import make_caller, make_plan, make_tenant
 from tests.repositories import (
     identity_model,
+    image_model,
     parts_model,
     reciprocal_model,
     scaled_model,
@@ -42,6 +43,7 @@ def write_repository(repository: Path) -> None:
     write_model(repository, "greeting", greeting_model())
     write_model(repository, "reciprocal", reciprocal_model())
     write_model(repository, "identity", identity_model())
+    write_model(repository, "image", image_model())
     write_model(repository, "broken", b"no graph")
     for version in (1, 2):
         write_model(repository, "scaled", scaled_model(version), version=version)

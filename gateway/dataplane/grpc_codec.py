@@ -5,22 +5,24 @@ Answers carry `raw_output_contents` for every output, in order, since clients in
 Source: Open Inference Protocol 2, "GRPC".
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from gateway.dataplane.grpc_parameters import check_parameters, read_timeout
-from gateway.dataplane.prediction import Encoded, Tensors
+from gateway.dataplane.grpc_parameters import read_classes, read_timeout, refuse_unserved
+from gateway.dataplane.oip_answer import wanted_outputs, wanted_tensor
+from gateway.dataplane.oip_request import InferRequest, WantedOutput
+from gateway.dataplane.prediction import Encoded
 from gateway.errors import RequestInvalid
-from inference.errors import InputInvalid, TooManyRows
+from inference.errors import InputInvalid
 from inference.protocol.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from inference.registry import ModelVersion
-from inference.signature import VARIABLE, TensorSpec
+from inference.signature import TensorSpec
 from inference.tensor_bytes import tensor_from_bytes, tensor_to_bytes
-from inference.tensors import BYTES, Tensor
+from inference.tensor_rules import check_declaration
+from inference.tensors import BYTES, DATATYPES_BY_DTYPE, Tensor, Tensors
 
 _CONTENTS: Final[Mapping[str, str]] = {
     "BOOL": "bool_contents",
@@ -47,7 +49,7 @@ class GrpcDecoded:
     rows: int
     timeout_seconds: float | None
     id: str
-    outputs: tuple[TensorSpec, ...]
+    wanted: list[WantedOutput]
 
 
 class GrpcCodec:
@@ -59,78 +61,69 @@ class GrpcCodec:
         """Read a request against a model's signature and contract.
 
         Raises:
-            RequestInvalid: a parameter is not what the protocol says, or an output is none.
-            InputInvalid: the tensors do not have the model's structure.
+            RequestInvalid: a tensor stands twice, or a parameter asks for what is not served.
+            InputInvalid: a tensor is not as the model takes it, or a wanted output is unknown.
             ContractViolated: values break the contract.
             TooManyRows: more rows than the queue can ever hold.
         """
+        refuse_unserved(body.parameters)
+        wanted = _read_outputs(body, model)
         tensors = _read_inputs(body, model)
-        rows = model.contract.row_count(tensors)
-        if rows == 0:
-            raise RequestInvalid("there is no row to predict")
-        if rows > model.contract.max_rows:
-            raise TooManyRows(model.contract.max_rows)
-        return GrpcDecoded(
-            tensors, rows, read_timeout(body.parameters), body.id, _requested(body, model)
-        )
+        rows = model.contract.check_tensors(tensors)
+        return GrpcDecoded(tensors, rows, read_timeout(body.parameters), body.id, wanted)
 
     def encode(self, outputs: Tensors, decoded: GrpcDecoded, model: ModelVersion) -> Encoded:
-        """Write the answer: the outputs that were asked for, in the order asked."""
+        """Write the answer: the outputs that were wanted, in the order of the request."""
         answer = ModelInferResponse(
-            model_name=model.name,
-            model_version=model.version,
-            id=decoded.id,
-            outputs=[
-                ModelInferResponse.InferOutputTensor(
-                    name=spec.name, datatype=spec.datatype, shape=outputs[spec.name].shape
-                )
-                for spec in decoded.outputs
-            ],
-            raw_output_contents=[tensor_to_bytes(outputs[spec.name]) for spec in decoded.outputs],
+            model_name=model.name, model_version=model.version, id=decoded.id
         )
+        for wanted in decoded.wanted:
+            tensor = wanted_tensor(outputs[wanted.name], wanted, model)
+            datatype = DATATYPES_BY_DTYPE[tensor.dtype].name
+            answer.outputs.add(name=wanted.name, datatype=datatype, shape=tensor.shape)
+            answer.raw_output_contents.append(tensor_to_bytes(tensor))
         payload: bytes = answer.SerializeToString()
         return Encoded(payload, len(payload), ())
 
 
 def _read_inputs(body: ModelInferRequest, model: ModelVersion) -> Tensors:
-    """Read every input that the graph has, and no other, once."""
-    given = {tensor.name: position for position, tensor in enumerate(body.inputs)}
-    if len(given) < len(body.inputs):
-        raise InputInvalid("an input stands in the request twice")
+    """Read every input of the request, each for one that the graph has."""
+    specs = {spec.name: spec for spec in model.signature.inputs}
     raw = body.raw_input_contents
     if raw and len(raw) != len(body.inputs):
-        raise InputInvalid("raw_input_contents must hold one entry for each input, or none")
-    specs = model.signature.inputs
-    if len(given) > len(specs) or not given.keys() <= set(model.signature.input_names):
-        raise InputInvalid("the request has an input that the model does not take")
+        raise RequestInvalid("raw_input_contents must hold one entry for each input, or none")
+    if len(body.inputs) > len(specs):
+        raise RequestInvalid("inputs has more tensors than the model")
     tensors: Tensors = {}
-    for spec in specs:
-        if spec.name not in given:
-            raise InputInvalid(f"input {spec.name} is missing")
-        position = given[spec.name]
-        tensor = body.inputs[position]
-        check_parameters(tensor.parameters)
-        shape = _shape_of(tensor, spec)
+    for position, given in enumerate(body.inputs):
+        spec = specs.get(given.name)
+        if spec is None:
+            raise InputInvalid(f"the inputs of the model are {', '.join(specs)}")
+        if spec.name in tensors:
+            raise RequestInvalid("inputs has a tensor twice")
+        refuse_unserved(given.parameters)
+        check_declaration(spec, given.datatype, given.shape)
         if raw:
-            _refuse_both(tensor)
-            tensors[spec.name] = tensor_from_bytes(raw[position], spec.type, shape, name=spec.name)
+            _refuse_both(given)
+            content = raw[position]
+            tensors[spec.name] = tensor_from_bytes(content, spec.type, given.shape, name=spec.name)
         else:
-            tensors[spec.name] = _typed_tensor(tensor, spec, shape)
+            tensors[spec.name] = _typed_tensor(given, spec)
     return tensors
 
 
-def _shape_of(tensor: ModelInferRequest.InferInputTensor, spec: TensorSpec) -> tuple[int, ...]:
-    """Check datatype and shape before anything is allocated for them."""
-    if tensor.datatype != spec.datatype:
-        raise InputInvalid(f"input {spec.name} has the datatype {spec.datatype}")
-    shape = tuple(tensor.shape)
-    sizes = zip(shape, spec.shape, strict=False)
-    is_fit = len(shape) == len(spec.shape) and all(
-        size >= 0 and wanted in (VARIABLE, size) for size, wanted in sizes
-    )
-    if not is_fit:
-        raise InputInvalid(f"input {spec.name} has the shape {list(spec.shape)}")
-    return shape
+def _read_outputs(body: ModelInferRequest, model: ModelVersion) -> list[WantedOutput]:
+    """List the outputs that are wanted; all of them where none is named.
+
+    Threat: one output asked for a million times would be answered a million times.
+    """
+    if len({output.name for output in body.outputs}) < len(body.outputs):
+        raise RequestInvalid("outputs has a tensor twice")
+    named = []
+    for output in body.outputs:
+        refuse_unserved(output.parameters)
+        named.append(WantedOutput(output.name, is_binary=True, classes=read_classes(output)))
+    return wanted_outputs(InferRequest(outputs=named or None, is_binary=True), model)
 
 
 def _refuse_both(tensor: ModelInferRequest.InferInputTensor) -> None:
@@ -138,20 +131,21 @@ def _refuse_both(tensor: ModelInferRequest.InferInputTensor) -> None:
         raise InputInvalid("contents and raw_input_contents exclude each other")
 
 
-def _typed_tensor(
-    tensor: ModelInferRequest.InferInputTensor, spec: TensorSpec, shape: tuple[int, ...]
-) -> Tensor:
+def _typed_tensor(given: ModelInferRequest.InferInputTensor, spec: TensorSpec) -> Tensor:
     """Read the elements from the field of their datatype, and from no other."""
     field = _CONTENTS.get(spec.datatype)
     if field is None:
         raise InputInvalid(f"input {spec.name}: {spec.datatype} comes in raw_input_contents")
-    filled = [descriptor.name for descriptor, _ in tensor.contents.ListFields()]
+    filled = [descriptor.name for descriptor, _ in given.contents.ListFields()]
     if filled not in ([], [field]):
         raise InputInvalid(f"input {spec.name}: {spec.datatype} comes in {field}")
-    values = getattr(tensor.contents, field)
-    if len(values) != math.prod(shape):
-        raise InputInvalid(f"input {spec.name} has another number of elements than its shape")
-    return _array(values, spec).reshape(shape)
+    values = getattr(given.contents, field)
+    try:
+        return _array(values, spec).reshape(given.shape)
+    except ValueError:
+        raise InputInvalid(
+            f"input {spec.name} has another number of elements than its shape asks for"
+        ) from None
 
 
 def _array(values: Sequence[Any], spec: TensorSpec) -> Tensor:
@@ -174,21 +168,3 @@ def _text_array(values: Sequence[bytes], name: str) -> Tensor:
     except UnicodeDecodeError:
         raise InputInvalid(f"the BYTES of input {name} are not UTF-8") from None
     return array
-
-
-def _requested(body: ModelInferRequest, model: ModelVersion) -> tuple[TensorSpec, ...]:
-    """List the outputs that were asked for; all of them where none was.
-
-    Threat: one output asked for a million times would be answered a million times.
-    """
-    if not body.outputs:
-        return model.signature.outputs
-    specs = {spec.name: spec for spec in model.signature.outputs}
-    names = [output.name for output in body.outputs]
-    if len(set(names)) < len(names):
-        raise RequestInvalid("an output is asked for twice")
-    for output in body.outputs:
-        check_parameters(output.parameters)
-        if output.name not in specs:
-            raise RequestInvalid("an output is asked for that the model does not have")
-    return tuple(specs[name] for name in names)

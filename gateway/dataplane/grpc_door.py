@@ -93,6 +93,7 @@ class GrpcDoor:
                 _CODEC,
                 call.deadline,
                 call.let_finish,
+                selection,
             )
             answer = await path.predict(prediction, request, bytes_in=len(content))
         finally:

@@ -59,7 +59,7 @@ def write_answer(
             silence.
         RequestInvalid: an output in JSON holds bytes that are no text.
     """
-    tensors = {output.name: _tensor(outputs[output.name], output, model) for output in wanted}
+    tensors = {output.name: wanted_tensor(outputs[output.name], output, model) for output in wanted}
     blobs = {
         output.name: tensor_to_bytes(tensors[output.name]) for output in wanted if output.is_binary
     }
@@ -76,7 +76,7 @@ def write_answer(
     return Encoded(body, len(body), (_BINARY, (HEADER_LENGTH, b"%d" % len(head))))
 
 
-def _tensor(array: Tensor, output: WantedOutput, model: ModelVersion) -> Tensor:
+def wanted_tensor(array: Tensor, output: WantedOutput, model: ModelVersion) -> Tensor:
     """Return an output as it is wanted: itself, or its highest classes."""
     if not output.classes:
         return array

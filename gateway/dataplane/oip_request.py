@@ -17,7 +17,7 @@ _MAX_RANK: Final = 64
 _MAX_MEMBERS: Final = 512
 _MICROSECONDS: Final = 1_000_000
 _MAX_NUMBER: Final = 2**63 - 1
-_UNSERVED: Final = ("sequence_id", "shared_memory_region")
+UNSERVED: Final = ("sequence_id", "shared_memory_region")
 
 _Kind = TypeVar("_Kind")
 
@@ -129,7 +129,7 @@ def _parameters(item: dict[str, Any], place: str) -> dict[str, Any]:
     parameters = item.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise RequestInvalid(f"the parameters of {place} must be an object")
-    for name in _UNSERVED:
+    for name in UNSERVED:
         if parameters.get(name):
             raise RequestInvalid(f"the parameter {name} is not served")
     return parameters

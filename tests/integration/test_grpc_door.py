@@ -6,6 +6,7 @@ import gzip
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -57,8 +58,8 @@ class Door:
         await self.services.shipper.ship()
         async with self.services.engine.connect() as connection:
             query = "SELECT protocol, rows, request_id FROM usage_records ORDER BY occurred_at_us"
-            found = (await connection.exec_driver_sql(query)).all()
-            return [(protocol, rows, request_id) for protocol, rows, request_id in found]
+            found: list[Any] = [*await connection.exec_driver_sql(query)]
+            return [tuple(row) for row in found]
 
 
 @contextlib.asynccontextmanager

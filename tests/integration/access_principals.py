@@ -3,10 +3,11 @@
 Each maker returns what is sent as the bearer credential; nothing at all is the empty text.
 """
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from auth.admins import ADMIN_SCOPES, Admin, IssuedSession, SessionTimes
 from auth.api_keys import mint, random_base62
@@ -25,10 +26,14 @@ from auth.scopes import (
 from auth.store import Store
 from auth.tenants import PLATFORM_TENANT_ID, IssuedKey
 from auth.tokens import IssuedToken, TokenIssuer, TokenRules
-from gateway.records import Records
+from gateway.app import create_app
+from gateway.cli.migrate import bring_up_to_date
+from gateway.records import Records, open_records
 from gateway.services import Services
+from gateway.settings import Settings
 from tests.actors import TESTER
 from tests.unit.auth.cheap_passwords import cheap_hasher
+from tests.unit.gateway.routes.control_plane import running_app
 
 SELF_SERVICE: Final = (KEYS_READ, KEYS_WRITE, MODELS_READ, USAGE_READ)
 NOWHERE: Final = Bindings(networks=("203.0.113.0/24",))
@@ -120,6 +125,29 @@ class World:
             sealer=self.records.sealer,
             now=lambda: datetime.now(UTC).timestamp(),
         )
+
+
+Credentials = dict[str, dict[str, str]]
+"""What everybody sends, by column and name."""
+
+
+@contextlib.asynccontextmanager
+async def open_world(settings: Settings) -> AsyncIterator[tuple[Any, World, Credentials]]:
+    """Run the app, make two tenants and those who are not let in, and everybody's credentials."""
+    await bring_up_to_date(settings)
+    async with running_app(create_app(settings)) as (app, services), open_records(settings) as own:
+        store = services.store
+        tenants = [
+            await store.create_tenant(actor=TESTER, name=name, plan_id=None, models=["*"])
+            for name in ("a", "b", "suspended", "deleted")
+        ]
+        world = World(services, own, *(tenant.tenant_id for tenant in tenants))
+        credentials = {
+            column: {name: await make(world) for name, make in makers.items()}
+            for column, makers in PRINCIPALS.items()
+        }
+        await store.update_tenant(world.suspended, actor=TESTER, status="suspended")
+        yield app, world, credentials
 
 
 Maker = Callable[[World], Awaitable[str]]

@@ -78,7 +78,21 @@ introspectToken              401       401       401     401   401   401   401  
 """  # noqa: E501 - a table is read across
 
 
-def cells() -> dict[str, dict[str, int]]:
+GRPC_TABLE: Final = """
+method                  stranger suspended elsewhere predict usage admin token other platform session ptoken billing
+ServerLive                   200       200       200     200   200   200   200   200      200     200    200     200
+ServerReady                  200       200       200     200   200   200   200   200      200     200    200     200
+ServerMetadata               200       200       200     200   200   200   200   200      200     200    200     200
+ModelReady                   401       403       403     200   403   200   200   200      200     200    200     403
+ModelMetadata                401       403       403     200   403   200   200   200      200     200    200     403
+ModelConfig                  401       403       403     200   403   200   200   200      200     200    200     403
+ModelInfer                   401       403       403     200   403   403   403   200      200     403    200     403
+RepositoryIndex              401       403       403     200   403   200   200   200      200     200    200     403
+"""  # noqa: E501 - the same
+"""The methods of gRPC, with the statuses of HTTP that mean the same."""
+
+
+def cells(table: str = TABLE) -> dict[str, dict[str, int]]:
     """Return the table: the status of each operation for each kind of principal."""
-    head, *rows = (line.split() for line in TABLE.strip().splitlines())
+    head, *rows = (line.split() for line in table.strip().splitlines())
     return {row[0]: dict(zip(head[1:], map(int, row[1:]), strict=True)) for row in rows}

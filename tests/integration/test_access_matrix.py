@@ -9,16 +9,19 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.app import create_app
-from gateway.cli.migrate import bring_up_to_date
-from gateway.records import open_records
 from gateway.settings import Settings
 from tests.actors import TESTER
-from tests.integration.access_principals import PASSWORD, PRINCIPALS, USERNAME, World, new_username
+from tests.integration.access_principals import (
+    PASSWORD,
+    PRINCIPALS,
+    USERNAME,
+    World,
+    new_username,
+    open_world,
+)
 from tests.integration.access_table import cells
 from tests.integration.id_places import FORMS, GOOD_BODIES, PATH_IDS, Request, requests_of
 from tests.repositories import scaled_model, write_model
-from tests.unit.gateway.routes.control_plane import running_app
 
 MODEL = "shared"
 BODIES = GOOD_BODIES | {
@@ -107,21 +110,9 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
         password_memory_kibibytes=12_288,
         public_requests_per_minute=1_000_000,
     )
-    await bring_up_to_date(settings)
-    async with running_app(create_app(settings)) as (app, services), open_records(settings) as own:
-        store = services.store
-        tenants = [
-            await store.create_tenant(actor=TESTER, name=name, plan_id=None, models=["*"])
-            for name in ("a", "b", "suspended", "deleted")
-        ]
-        world = World(services, own, *(tenant.tenant_id for tenant in tenants))
-        credentials = {
-            column: {name: await make(world) for name, make in makers.items()}
-            for column, makers in PRINCIPALS.items()
-        }
+    async with open_world(settings) as (app, world, credentials):
         await world.admin(USERNAME)
-        await store.update_tenant(world.suspended, actor=TESTER, status="suspended")
-        plan = await store.create_plan(
+        plan = await world.store.create_plan(
             actor=TESTER,
             name="p",
             requests_per_second=None,

@@ -31,6 +31,7 @@ from gateway.routes import (
     plans,
     sessions,
     tenants,
+    trials,
     usage,
     well_known,
 )
@@ -42,6 +43,7 @@ DESCRIPTION = "ONNX models behind API keys, limits and an exact bill."
 ROUTERS = (
     health.router,
     models.router,
+    trials.router,
     usage.router,
     plans.router,
     tenants.router,

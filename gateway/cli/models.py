@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.console import Json, show_json, show_table
+from gateway.cli.trials import add_commands as add_trial_commands
 from gateway.errors import RepositoryMissing, StartRefused
 from gateway.settings import Settings, load_settings
 from inference.registry import ModelStatus, Registry
@@ -22,6 +23,7 @@ _COLUMNS = ("model", "version", "ready", "reason")
 
 def register(program: typer.Typer) -> None:
     """Add the commands."""
+    add_trial_commands(commands)
     program.add_typer(commands, name="models")
     program.command("check")(check_repository)
 

@@ -17,6 +17,7 @@ model_routes: Final = Table(
     "model_routes",
     metadata,
     Column("name", _NAME, primary_key=True),
+    Column("champion", String(18), nullable=False),
     Column("challenger", String(18), nullable=False),
     Column("weight", Float(53), nullable=False),
     Column("sticky", String(16), nullable=False),

@@ -25,6 +25,9 @@ class Trial:
     """The latest trial of a model."""
 
     route: Route
+    champion: str
+    """The version that answered without a trial when this one began."""
+
     began_at: datetime
     ended_at: datetime | None
 
@@ -80,7 +83,7 @@ def trial_from(row: AnyRow) -> Trial:
         tolerance=row.tolerance,
         trial=row.trial,
     )
-    return Trial(route, row.began_at, row.ended_at)
+    return Trial(route, row.champion, row.began_at, row.ended_at)
 
 
 def trial_event(action: str, before: Trial | None, after: Trial) -> Event:
@@ -100,6 +103,7 @@ def _facts(trial: Trial | None) -> Mapping[str, Any] | None:
         return None
     route = trial.route
     return {
+        "champion": trial.champion,
         "challenger": route.challenger,
         "weight": route.weight,
         "sticky": route.sticky,

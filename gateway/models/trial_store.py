@@ -14,7 +14,7 @@ from auth.catalogue import EVERY_TENANT
 from auth.errors import InvalidChange
 from gateway.errors import TrialNotFound, VersionUnavailable
 from gateway.models.label_store import ModelStore
-from gateway.models.records import LabelRecord
+from gateway.models.records import LabelRecord, ModelBook
 from gateway.models.routing_tables import SUBJECT_CHARACTERS, model_routes, model_trial_counts
 from gateway.models.rows import read_book
 from gateway.models.trial_counts import (
@@ -69,8 +69,11 @@ class TrialStore(ModelStore):
             if before is not None and before.is_on and _wish_of(before.route) == wish:
                 return Audited(before)
             events = list(await end_trial_in(connection, name, revision=revision, now=now))
-            events += await self._label(connection, name, wish.challenger, revision=revision)
-            after = Trial(Route(name=name, trial=revision, **asdict(wish)), now, None)
+            book = await read_book(connection, name)
+            champion = _champion_in(book, wish.challenger)
+            events += await self._label(connection, book, wish.challenger, revision=revision)
+            route = Route(name=name, trial=revision, **asdict(wish))
+            after = Trial(route, champion, now, None)
             await _put(connection, after, revision=revision)
             return Audited(after, *events, trial_event("model.trial.begin", None, after))
 
@@ -113,16 +116,10 @@ class TrialStore(ModelStore):
         return await self._read(operation)
 
     async def _label(
-        self, connection: AsyncConnection, name: str, version: str, *, revision: int
+        self, connection: AsyncConnection, book: ModelBook, version: str, *, revision: int
     ) -> tuple[Event, ...]:
-        """Name the version on trial, once every worker has it."""
-        book = await read_book(connection, name)
-        record = version_in(book, version)
-        if record.state != "serving":
-            raise VersionUnavailable(f"version {version} is {record.state}")
-        if book.view().default == version:
-            raise InvalidChange("must be another version than the champion", "challenger")
-        label = book.labels.get(CHALLENGER, LabelRecord(name, CHALLENGER, None))
+        """Name the version on trial, as soon as every worker has it."""
+        label = book.labels.get(CHALLENGER, LabelRecord(book.name, CHALLENGER, None))
         wished = replace(label, pending=version, is_return=False)
         return (await self._move(connection, book, wished, revision=revision)).events
 
@@ -151,13 +148,25 @@ async def _found(connection: AsyncConnection, name: str) -> Trial:
     return trial
 
 
+def _champion_in(book: ModelBook, challenger: str) -> str:
+    """Find the version that answers without a trial, beside a challenger that is served."""
+    record = version_in(book, challenger)
+    champion = book.view().default
+    if record.state != "serving" or champion is None:
+        state = "not served" if record.state == "serving" else record.state
+        raise VersionUnavailable(f"version {challenger} is {state}")
+    if champion == challenger:
+        raise InvalidChange("must be another version than the champion", "challenger")
+    return champion
+
+
 async def _put(connection: AsyncConnection, trial: Trial, *, revision: int) -> None:
     """Write a new trial in the place of the one before, which is forgotten with its counts."""
     route = asdict(trial.route)
     for table in (model_routes, model_trial_counts):
         await connection.execute(delete(table).where(table.c.name == trial.route.name))
-    values = {**route, "began_at": trial.began_at, "ended_at": None, "revision": revision}
-    await connection.execute(insert(model_routes).values(**values))
+    values = route | {"champion": trial.champion, "began_at": trial.began_at}
+    await connection.execute(insert(model_routes).values(**values, revision=revision))
 
 
 async def _add(connection: AsyncConnection, subject: Subject, seen: Counts) -> None:

@@ -65,7 +65,7 @@ class Trials:
     ) -> None:
         """Hand in to `store`; `loop_time` is the clock of deadlines, `pause` waits for seconds."""
         self.router = router
-        self._store = store
+        self.store = store
         self._loop_time = loop_time
         self._pause = pause
         self._book = TrialBook()
@@ -117,7 +117,7 @@ class Trials:
                 return
             is_done = False
             try:
-                await self._store.add_counts(seen)
+                await self.store.add_counts(seen)
                 is_done = True
             finally:
                 if not is_done:

@@ -9,7 +9,7 @@ _MEANINGS = {
     401: "No credential, or one that is unknown, wrong, expired or revoked",
     403: "The credential lacks the scope, may not grant one, or its tenant is suspended",
     404: "There is no such resource, or it is another tenant's",
-    409: "The credential was revoked or has expired",
+    409: "What is to be changed is in no state for it: revoked, expired, retired or refused",
     413: "The body is over the cap",
     422: "The body or a parameter is not what the operation takes",
     429: "Too many bad credentials came from the address; see Retry-After",

@@ -22,6 +22,7 @@ BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
     *("expires_at", "test", "limits", "networks", "overlap_seconds", "instances", "signature_name"),
     *("api_key", "weight"),
+    *("challenger", "sticky", "budget", "tolerance"),
     *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
     *("client_secret", "client_assertion_type", "client_assertion"),
     *("jwks", "username", "password", "totp", "device_token", "disabled", "current_password"),
@@ -48,6 +49,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "confirmTotp": {"totp": "000000"},
     "reportLeak": {"api_key": "no key"},
     "predict": {"instances": ["no number"]},
+    "beginTrial": {"challenger": "999", "weight": 0.5},
 }
 """A body for each operation that has one; where it would change the caller's own, a bad one."""
 

@@ -34,7 +34,10 @@ BODIES = GOOD_BODIES | {
 }
 """Where the other matrix would be refused for another reason."""
 
-_CODES = {401: {"unauthenticated", "invalid_client"}, 404: {"not_found", "model_not_found"}}
+_CODES = {
+    401: {"unauthenticated", "invalid_client"},
+    404: {"not_found", "model_not_found", "trial_not_found"},
+}
 _FORBIDDEN = {"suspended": "tenant_suspended", "elsewhere": "network_not_allowed"}
 
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.create_table(
         "model_routes",
         sa.Column("name", _NAME, nullable=False),
+        sa.Column("champion", _VERSION, nullable=False),
         sa.Column("challenger", _VERSION, nullable=False),
         sa.Column("weight", sa.Float(53), nullable=False),
         sa.Column("sticky", sa.String(16), nullable=False),

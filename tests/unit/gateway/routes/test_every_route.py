@@ -16,6 +16,7 @@ from auth.scopes import (
     KEYS_READ,
     KEYS_WRITE,
     MODELS_READ,
+    MODELS_WRITE,
     PLANS_WRITE,
     PLATFORM_SCOPES,
     PREDICT,
@@ -62,6 +63,14 @@ OPERATIONS = {
     "getModelVersionMetadata": Operation(
         "GET", "/v1/models/double/versions/1/metadata", frozenset({PREDICT, MODELS_READ})
     ),
+    "compareVersions": Operation("GET", "/v1/models/double/comparison", frozenset({MODELS_WRITE})),
+    "beginTrial": Operation(
+        "PUT",
+        "/v1/models/double/trial",
+        frozenset({MODELS_WRITE}),
+        {"challenger": "9", "weight": 0.5},
+    ),
+    "endTrial": Operation("DELETE", "/v1/models/double/trial", frozenset({MODELS_WRITE})),
     "listAudit": Operation("GET", "/v1/audit", frozenset({AUDIT_READ})),
     "getUsage": Operation("GET", "/v1/usage", frozenset({USAGE_READ, USAGE_READ_ALL})),
     "createPlan": Operation("POST", "/v1/plans", frozenset({PLANS_WRITE}), {"name": "x"}),

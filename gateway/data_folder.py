@@ -25,6 +25,7 @@ _OWN_NAMES: Final = (
     "generation",
     "server.lock",
     "journals",
+    "vetted",
     "demo.json",
     ".demo.json",
 )

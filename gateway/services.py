@@ -27,6 +27,7 @@ from gateway.limits.redis_limiter import PREFIX, SCRIPT, WHEN_AWAY, RedisLimiter
 from gateway.limits.redis_link import GRACE_SECONDS, LinkTimes
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
+from gateway.model_settings import open_vetter
 from gateway.models.trial_store import TrialStore
 from gateway.models.trials import Trials, open_trials
 from gateway.people import People, open_people
@@ -42,7 +43,7 @@ from gateway.usage.reports import month_units
 from gateway.usage.shipper import Shipper
 from inference.predictor import Predictor
 from inference.registry import Registry
-from inference.settings import InferenceSettings
+from inference.vetter import Vetter
 
 _LEASE_SLACK_SECONDS = 60.0
 
@@ -64,6 +65,7 @@ class Services:
     token_server: TokenServer
     attempts: FailedAttempts
     people: People
+    vetter: Vetter
     registry: Registry
     predictor: Predictor
     limiter: Limiter
@@ -121,7 +123,8 @@ async def open_services(
         gate = await open_gate(settings, records)
         attempts = _count_attempts(settings)
         people = await stack.enter_async_context(open_people(settings, records))
-        registry, predictor = await _open_models(settings, stack)
+        vetter = open_vetter(settings)
+        registry, predictor = await _open_models(settings, vetter, stack)
         store = records.store.part(TrialStore)
         trials = await stack.enter_async_context(
             open_trials(store, gate.keyset, registry=registry, predictor=predictor)
@@ -138,6 +141,7 @@ async def open_services(
             token_server=_build_token_server(settings, gate, records.store, attempts=attempts),
             attempts=attempts,
             people=people,
+            vetter=vetter,
             registry=registry,
             predictor=predictor,
             limiter=limiter,
@@ -212,17 +216,12 @@ def _build_token_server(
 
 
 async def _open_models(
-    settings: Settings, stack: contextlib.AsyncExitStack
+    settings: Settings, vetter: Vetter, stack: contextlib.AsyncExitStack
 ) -> tuple[Registry, Predictor]:
-    """Load and warm every model; one that does not load is told by readiness, not by a crash."""
-    inference = InferenceSettings(
-        intra_op_threads=settings.intra_op_threads,
-        concurrent_runs=settings.concurrent_runs,
-        inline_run_microseconds=settings.inline_run_microseconds,
-    )
+    """Vet and load every model; one that does not load is told by readiness, not by a crash."""
     if not settings.model_repository.is_dir():
         raise RepositoryMissing(settings.model_repository)
-    registry = await asyncio.to_thread(Registry.load, settings.model_repository, inference)
+    registry = await Registry.load_vetted(settings.model_repository, vetter)
     for status in registry.statuses():
         if not status.is_ready:
             logger.error("model %s/%s: %s", status.name, status.version, status.reason)

@@ -180,6 +180,27 @@ class Settings(BaseModel):
     thread switches; 0 keeps every run in a thread.
     """
 
+    execution_providers: str = "cpu"
+    """Where models run, in order of preference: `cpu`, `cuda`, `tensorrt`, `openvino`, separated by
+    commas. All but `cpu` need a build of ONNX Runtime that has them; a model that would not run on
+    the first is not served.
+    """
+
+    memory_arena: bool = True
+    """Keep the memory of model runs for the next ones. Without it runs are slower, and give back
+    what a rare large batch took.
+    """
+
+    vetting_processor_seconds: int = Field(default=30, ge=1, le=3600)
+    """Processor time that a model version may take to be loaded and tried in a child process before
+    it is served; four times as much may pass on the clock.
+    """
+
+    vetting_memory_mebibytes: int = Field(default=2048, ge=64, le=4_194_304)
+    """Memory that a model version may take there beyond four times its files, up to its largest
+    batch. A version that takes more is refused.
+    """
+
     journal_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     """Bound on unshipped usage on disk in bytes; predictions are refused with 503 once it is
     reached.

@@ -84,7 +84,7 @@ def load_contents(
     """
     files = parse_files(path.name, contents)
     model = verify_model(path.name, files.model)
-    runtime = OnnxRuntime(path.name, files.model, intra_op_threads=settings.intra_op_threads)
+    runtime = OnnxRuntime(path.name, files.model, settings)
     try:
         version = _prepare(path, files, runtime)
         limit_seconds = settings.inline_run_microseconds / 1e6

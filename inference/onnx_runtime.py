@@ -5,15 +5,18 @@ The bytes must have passed `verification` first: this module trusts them.
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from inference.bfloat16 import check_bfloat16, has_bfloat16, run_with_values, wrapped
 from inference.errors import InputInvalid, ModelRefused
 from inference.onnx_engine import ort, state
+from inference.providers import full_names
+from inference.settings import InferenceSettings
 from inference.signature import VARIABLE, Signature, TensorSpec
 from inference.tensors import DATATYPES_BY_ONNX_TYPE, Tensor, Tensors
 
 _FATAL = 4
+_DEFAULTS: Final = InferenceSettings()
 _LOAD_ERRORS = (
     state.Fail,
     state.InvalidArgument,
@@ -27,13 +30,13 @@ _LOAD_ERRORS = (
 class OnnxRuntime:
     """One session, which serves one run at a time."""
 
-    def __init__(self, name: str, content: bytes, *, intra_op_threads: int = 1) -> None:
+    def __init__(self, name: str, content: bytes, settings: InferenceSettings = _DEFAULTS) -> None:
         """Load a model that was verified.
 
         Raises:
             ModelRefused: ONNX Runtime cannot load it, or an input or output is not a tensor.
         """
-        self._session = _open_session(name, content, intra_op_threads)
+        self._session = _open_session(name, content, settings)
         try:
             self.signature = _read_signature(self._session)
             check_bfloat16(self.signature)
@@ -68,11 +71,12 @@ class OnnxRuntime:
         self._session = None
 
 
-def _open_session(name: str, content: bytes, intra_op_threads: int) -> Any:  # noqa: ANN401 - the engine has no types
+def _open_session(name: str, content: bytes, settings: InferenceSettings) -> Any:  # noqa: ANN401 - the engine has no types
     options = ort.SessionOptions()
-    options.intra_op_num_threads = intra_op_threads
+    options.intra_op_num_threads = settings.intra_op_threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = settings.memory_arena
     options.log_severity_level = _FATAL
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # Threat: external data would otherwise be looked for in the working directory. Nothing can lie
@@ -80,10 +84,15 @@ def _open_session(name: str, content: bytes, intra_op_threads: int) -> Any:  # n
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull
     )
+    providers = full_names(settings.execution_providers)
     try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(content, options, providers=providers)
     except _LOAD_ERRORS as error:
         raise ModelRefused(name, f"ONNX Runtime cannot load it: {error}") from None
+    if session.get_providers()[0] != providers[0]:
+        # ONNX Runtime goes on without a provider that fails, at a fraction of the speed.
+        raise ModelRefused(name, f"it does not run on {providers[0]}")
+    return session
 
 
 def _read_signature(session: Any) -> Signature:  # noqa: ANN401 - the engine has no types

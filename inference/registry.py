@@ -1,5 +1,6 @@
 """Load every version of every model of a repository, and find them by name."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from inference.loading import ModelVersion, load_version
 from inference.repository import list_versions
 from inference.routing import UNNAMED, Selection
 from inference.settings import InferenceSettings
+from inference.vetter import Vetter
+from inference.vetting_report import VettingReport
 
 __all__ = ["ModelStatus", "ModelVersion", "Registry"]
 
@@ -48,6 +51,28 @@ class Registry:
             reason = ""
             try:
                 models.append(load_version(path, settings))
+            except ModelRefused as refusal:
+                reason = refusal.reason
+            statuses.append(
+                ModelStatus(path.name, path.version, is_ready=not reason, reason=reason)
+            )
+        return cls(models, statuses)
+
+    @classmethod
+    async def load_vetted(cls, repository: Path, vetter: Vetter) -> Self:
+        """Load what was vetted under `repository`, which must be a folder.
+
+        All are vetted first, some at a time; they are loaded one after the other, as each is timed.
+        """
+        paths = await asyncio.to_thread(list_versions, repository)
+        outcomes = await asyncio.gather(*(vetter.judge(path) for path in paths))
+        models: list[ModelVersion] = []
+        statuses: list[ModelStatus] = []
+        for path, outcome in zip(paths, outcomes, strict=True):
+            reason = outcome if isinstance(outcome, str) else ""
+            try:
+                if isinstance(outcome, VettingReport):
+                    models.append(await vetter.load_checked(path, outcome))
             except ModelRefused as refusal:
                 reason = refusal.reason
             statuses.append(

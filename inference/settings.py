@@ -1,6 +1,10 @@
 """Hold what an operator can choose about running models."""
 
+from typing import Literal, TypeAlias
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Provider: TypeAlias = Literal["cpu", "cuda", "openvino", "tensorrt"]
 
 
 class InferenceSettings(BaseModel):
@@ -16,3 +20,9 @@ class InferenceSettings(BaseModel):
 
     inline_run_microseconds: int = Field(default=200, ge=0, le=10_000)
     """Runs that are known to be quicker than this stay on the event loop; 0 keeps none there."""
+
+    execution_providers: tuple[Provider, ...] = ("cpu",)
+    """Where models run, in order of preference."""
+
+    memory_arena: bool = True
+    """Keep the memory of runs for the next ones."""

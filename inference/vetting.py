@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+from types import MappingProxyType
 from typing import Final
 
 from pydantic import ValidationError
@@ -30,6 +31,11 @@ from inference.vetting_report import (
 
 __all__ = ["VettingLimits", "VettingReport", "vet"]
 
+_IN_A_CHILD: Final = MappingProxyType(
+    {"inline_run_microseconds": 0, "execution_providers": ("cpu",)}
+)
+"""Whoever goes last is not timed, and behind the filter of system calls there is no device."""
+
 _PASSED_ON: Final = ("LD_LIBRARY_PATH", "TZ")
 """Variables that the interpreter itself may need; nothing of ours, and no secret, is among them."""
 
@@ -43,8 +49,10 @@ async def vet(
     the child.
 
     Raises:
-        ModelRefused: the version is not acceptable, or took more than its limits.
-        VettingFailed: the child could not be started or said nothing that can be understood.
+        ModelRefused: the version is not acceptable, or took more memory or processor time than it
+            may.
+        VettingFailed: the child could not be started, did not come to its end on a busy machine,
+            or said nothing that can be understood.
     """
     with open_version(path) as files:
         return await vet_files(path, files, settings, limits=limits)
@@ -60,7 +68,7 @@ async def vet_files(
         model=files.model,
         golden=files.golden,
         manifest=files.manifest,
-        settings=settings.model_copy(update={"inline_run_microseconds": 0}),
+        settings=settings.model_copy(update=_IN_A_CHILD),
         limits=limits,
     )
     child = await _start(job, files.descriptors())
@@ -68,8 +76,8 @@ async def vet_files(
         line = await asyncio.wait_for(_read_line(child), limits.wall_seconds)
         status = await asyncio.wait_for(child.wait(), limits.wall_seconds)
     except TimeoutError:
-        reason = f"it was not checked within {limits.wall_seconds:g} s"
-        raise ModelRefused(path.name, reason) from None
+        debug = f"there was no answer within {limits.wall_seconds:g} s"
+        raise VettingFailed(path.name, debug) from None
     finally:
         await _end(child)
     return _understand(job, line, status)

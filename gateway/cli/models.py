@@ -1,7 +1,6 @@
 """`tollgate models list` and `tollgate check`: look at a model repository without serving it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,13 @@ import typer
 from gateway.cli.console import Json, show_json, show_table
 from gateway.cli.trials import add_commands as add_trial_commands
 from gateway.errors import RepositoryMissing, StartRefused
-from gateway.settings import Settings, load_settings
-from inference.registry import ModelStatus, Registry
-from inference.settings import InferenceSettings
+from gateway.model_settings import open_vetter
+from gateway.settings import load_settings
+from inference.registry import ModelStatus
+from inference.repository import list_versions
+from inference.version_files import VersionPath
+from inference.vetter import Vetter
+from inference.vetting_report import VettingReport
 
 commands = typer.Typer(
     help="Look at the models of the repository.", no_args_is_help=True, rich_markup_mode=None
@@ -26,14 +29,15 @@ def register(program: typer.Typer) -> None:
     add_trial_commands(commands)
     program.add_typer(commands, name="models")
     program.command("check")(check_repository)
+    commands.command("check")(check_repository)
 
 
 @commands.command("list")
 def list_models(*, as_json: Json = False) -> None:
     """List every model and version of TOLLGATE_MODEL_REPOSITORY, as a server would load it."""
     settings = load_settings()
-    with loaded(settings.model_repository, settings) as registry:
-        _show(registry.statuses(), as_json=as_json)
+    statuses = judged(settings.model_repository, open_vetter(settings), afresh=False)
+    _show(statuses, as_json=as_json)
 
 
 def check_repository(
@@ -45,13 +49,12 @@ def check_repository(
 ) -> None:
     """Check a model repository before it is served.
 
-    Loads it in full, golden samples included, and says what a server would refuse. Exits 1 when
-    any model is refused, so that a pipeline can stop there.
+    Loads and tries each version in a child process of its own, golden samples included, and says
+    what a server would refuse. Exits 1 when any is refused, so that a pipeline can stop there.
 
     Example: tollgate check ./models
     """
-    with loaded(path, load_settings()) as registry:
-        statuses = registry.statuses()
+    statuses = judged(path, open_vetter(load_settings()), afresh=True)
     _show(statuses, as_json=as_json)
     if not statuses:
         raise StartRefused(f"{path} holds no model: name/version/model.onnx is expected")
@@ -59,25 +62,26 @@ def check_repository(
         raise typer.Exit(1)
 
 
-@contextmanager
-def loaded(path: Path, settings: Settings) -> Iterator[Registry]:
-    """Load a repository and give back what it held.
+def judged(path: Path, vetter: Vetter, *, afresh: bool) -> list[ModelStatus]:
+    """Vet all of a repository, some versions at a time, and load none of it.
 
     Raises:
         RepositoryMissing: there is no such folder.
     """
+
+    async def judge() -> list[ModelStatus]:
+        paths = list_versions(path)
+        outcomes = await asyncio.gather(*(vetter.judge(each, afresh=afresh) for each in paths))
+        return [_status(each, outcome) for each, outcome in zip(paths, outcomes, strict=True)]
+
     if not path.is_dir():
         raise RepositoryMissing(path)
-    registry = Registry.load(
-        path,
-        InferenceSettings(
-            intra_op_threads=settings.intra_op_threads, concurrent_runs=settings.concurrent_runs
-        ),
-    )
-    try:
-        yield registry
-    finally:
-        registry.close()
+    return asyncio.run(judge())
+
+
+def _status(path: VersionPath, outcome: VettingReport | str) -> ModelStatus:
+    reason = outcome if isinstance(outcome, str) else ""
+    return ModelStatus(path.name, path.version, is_ready=not reason, reason=reason)
 
 
 def _show(statuses: list[ModelStatus], *, as_json: bool) -> None:

@@ -131,7 +131,7 @@ def test_engine_alone_cannot_read_files_of_the_working_directory(
     stolen.external_data.add(key="location", value="secret.bin")
     with pytest.raises(ModelRefused):
         verify_model("m", model.SerializeToString())
-    with pytest.raises(ModelRefused, match="/dev/null/secret.bin"):
+    with pytest.raises(ModelRefused, match=r"/dev/null/secret\.bin"):
         OnnxRuntime("m", model.SerializeToString())
 
 

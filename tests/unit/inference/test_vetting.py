@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.errors import ModelRefused
+from inference.errors import ModelRefused, VettingFailed
 from inference.settings import InferenceSettings
 from inference.version_files import VersionPath, open_version
 from inference.vetting import VettingLimits, VettingReport, vet
@@ -125,9 +125,10 @@ def test_model_that_takes_too_long_is_ended(tmp_path: Path, content: bytes) -> N
 
 
 def test_child_that_gives_no_answer_in_time_is_ended(tmp_path: Path) -> None:
-    """Where processor time is never used up, the clock decides, and no child is left."""
+    """That says nothing about the model: a busy machine gives the child no processor."""
     put(tmp_path, hostile_models.endless_loop())
-    assert "not checked within 1 s" in refusal(tmp_path, VettingLimits(wall_seconds=1))
+    with pytest.raises(VettingFailed):
+        vetted(tmp_path, VettingLimits(wall_seconds=1))
     assert not children()
 
 

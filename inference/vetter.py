@@ -1,0 +1,86 @@
+"""Vet versions before they are loaded: each content once, and few of them at a time."""
+
+import asyncio
+from typing import Final
+
+from inference.errors import ModelRefused, VettingFailed
+from inference.loading import ModelVersion, load_version
+from inference.settings import InferenceSettings
+from inference.version_files import OpenFiles, VersionPath, open_version
+from inference.vetting import vet_files
+from inference.vetting_records import VettingRecords
+from inference.vetting_report import Passed, Refused, VettingLimits, VettingReport
+
+_PARALLEL: Final = 2
+"""Children at a time: each may use a processor and its whole bound on memory."""
+
+
+class Vetter:
+    """Decide which versions this process may load.
+
+    Concurrency: used from one event loop; several processes may share the records.
+    """
+
+    def __init__(
+        self, settings: InferenceSettings, limits: VettingLimits, *, records: VettingRecords
+    ) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._records = records
+        self._turns = asyncio.Semaphore(_PARALLEL)
+
+    async def vet(self, path: VersionPath, *, afresh: bool = False) -> VettingReport:
+        """Vet one version, or give the verdict that is remembered for its content.
+
+        Cost: reading the files once for their digest; a child process where nothing is remembered.
+
+        Raises:
+            ModelRefused: the version is not acceptable.
+            VettingFailed: it could not be checked.
+        """
+        with open_version(path) as files:
+            async with self._turns:
+                digests = await asyncio.to_thread(files.digests)
+                async with self._records.held(digests):
+                    verdict = None if afresh else self._records.find(digests)
+                    if verdict is None:
+                        verdict = await self._judge(path, files)
+                        if await asyncio.to_thread(files.digests) == digests:
+                            self._records.keep(digests, verdict)
+        match verdict:
+            case Passed(report):
+                return report
+            case Refused(reason):
+                raise ModelRefused(path.name, reason)
+
+    async def load(self, path: VersionPath) -> ModelVersion:
+        """Vet one version and load the very bytes that passed, in a thread.
+
+        Raises:
+            ModelRefused: the version is not acceptable, or was changed meanwhile.
+            VettingFailed: it could not be checked.
+        """
+        return await self.load_checked(path, await self.vet(path))
+
+    async def load_checked(self, path: VersionPath, report: VettingReport) -> ModelVersion:
+        """Load the bytes that a report is about.
+
+        Raises:
+            ModelRefused: the version was changed after it was vetted.
+        """
+        return await asyncio.to_thread(load_version, path, self._settings, expected=report.digests)
+
+    async def judge(self, path: VersionPath, *, afresh: bool = False) -> VettingReport | str:
+        """Vet one version; a reason in place of a report is why it cannot be loaded."""
+        try:
+            return await self.vet(path, afresh=afresh)
+        except ModelRefused as refusal:
+            return refusal.reason
+        except VettingFailed as failure:
+            return f"it could not be checked: {failure.debug}"
+
+    async def _judge(self, path: VersionPath, files: OpenFiles) -> Passed | Refused:
+        try:
+            return Passed(await vet_files(path, files, self._settings, limits=self._limits))
+        except ModelRefused as refusal:
+            return Refused(refusal.reason)

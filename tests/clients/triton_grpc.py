@@ -162,7 +162,7 @@ async def errors(client: Client) -> dict[str, list[str]]:
         "another datatype": await client.refused(array=np.ones(1), datatype="FP64"),
         "another shape": await client.refused(array=np.ones((1, 1), np.float32)),
         "unknown output": await client.refused(outputs=[missing]),
-        "no time": await client.refused(client_timeout=0.000_001),
+        "no time": await client.refused(client_timeout=-1.0),
     }
 
 

@@ -40,13 +40,7 @@ class Vetter:
         """
         with open_version(path) as files:
             async with self._turns:
-                digests = await asyncio.to_thread(files.digests)
-                async with self._records.held(digests):
-                    verdict = None if afresh else self._records.find(digests)
-                    if verdict is None:
-                        verdict = await self._judge(path, files)
-                        if await asyncio.to_thread(files.digests) == digests:
-                            self._records.keep(digests, verdict)
+                verdict = await self._find_or_judge(path, files, afresh=afresh)
         match verdict:
             case Passed(report):
                 return report
@@ -78,6 +72,19 @@ class Vetter:
             return refusal.reason
         except VettingFailed as failure:
             return f"it could not be checked: {failure.debug}"
+
+    async def _find_or_judge(
+        self, path: VersionPath, files: OpenFiles, *, afresh: bool
+    ) -> Passed | Refused:
+        digests = await asyncio.to_thread(files.digests)
+        async with self._records.held(digests):
+            found = None if afresh else self._records.find(digests)
+            if found is not None:
+                return found
+            verdict = await self._judge(path, files)
+            if await asyncio.to_thread(files.digests) == digests:
+                self._records.keep(digests, verdict)
+            return verdict
 
     async def _judge(self, path: VersionPath, files: OpenFiles) -> Passed | Refused:
         try:

@@ -68,6 +68,12 @@ def parse_files(name: str, contents: Contents) -> ModelFiles:
     )
 
 
+def is_version_path(path: VersionPath) -> bool:
+    """Say whether a repository may hold a version of this name and number."""
+    is_name = _NAME.fullmatch(path.name) is not None and not path.name.startswith(".")
+    return is_name and _VERSION.fullmatch(path.version) is not None
+
+
 def _version_folders(model: Path) -> list[Path]:
     return [
         folder for folder in model.iterdir() if folder.is_dir() and _VERSION.fullmatch(folder.name)

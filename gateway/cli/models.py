@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.console import Json, show_json, show_table
+from gateway.cli.convert import convert_model
 from gateway.cli.trials import add_commands as add_trial_commands
 from gateway.errors import RepositoryMissing, StartRefused
 from gateway.model_settings import open_vetter
@@ -27,6 +28,7 @@ _COLUMNS = ("model", "version", "ready", "reason")
 def register(program: typer.Typer) -> None:
     """Add the commands."""
     add_trial_commands(commands)
+    commands.command("convert")(convert_model)
     program.add_typer(commands, name="models")
     program.command("check")(check_repository)
     commands.command("check")(check_repository)

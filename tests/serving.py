@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.verdicts import share_verdicts
+
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -65,6 +67,8 @@ class Server:
         """Start the process and wait until it takes predictions."""
         environment = os.environ | ONE_ADDRESS | NO_GRPC | TALKATIVE | self.settings
         environment |= {"TOLLGATE_PORT": str(self.port), "TOLLGATE_DATA_DIR": str(self.data_dir)}
+        if not self.wrapper:
+            share_verdicts(self.data_dir)
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, sys.executable, "-m", "gateway.cli", "demo"],

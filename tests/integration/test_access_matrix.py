@@ -22,6 +22,7 @@ from tests.integration.access_principals import (
 from tests.integration.access_table import cells
 from tests.integration.id_places import FORMS, GOOD_BODIES, PATH_IDS, Request, requests_of
 from tests.repositories import scaled_model, write_model
+from tests.verdicts import share_verdicts
 
 MODEL = "shared"
 BODIES = GOOD_BODIES | {
@@ -106,7 +107,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
     """Run the app with a model, and make everybody's credentials."""
     write_model(tmp_path / "models", MODEL, scaled_model(1))
     settings = Settings(
-        data_dir=tmp_path / "var",
+        data_dir=share_verdicts(tmp_path / "var"),
         model_repository=tmp_path / "models",
         failed_attempts_per_minute=1_000_000,
         log_ins_per_minute=1_000_000,

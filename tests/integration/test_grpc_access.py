@@ -16,6 +16,7 @@ from tests.integration.access_principals import Credentials, open_world
 from tests.integration.access_table import GRPC_TABLE, cells
 from tests.repositories import scaled_model, write_model
 from tests.serving import free_port
+from tests.verdicts import share_verdicts
 
 MODEL: Final = "shared"
 MESSAGES: Final[dict[str, Any]] = {
@@ -47,7 +48,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
     """Run the app and its gRPC server with a model."""
     write_model(tmp_path / "models", MODEL, scaled_model(1))
     settings = Settings(
-        data_dir=tmp_path / "var",
+        data_dir=share_verdicts(tmp_path / "var"),
         model_repository=tmp_path / "models",
         failed_attempts_per_minute=1_000_000,
         password_memory_kibibytes=12_288,

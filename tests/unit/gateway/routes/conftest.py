@@ -10,6 +10,7 @@ from gateway.cli.migrate import bring_up_to_date
 from gateway.settings import Settings
 from tests.unit.gateway.routes.control_plane import ControlPlane, open_control_plane
 from tests.unit.gateway.routes.doubling import write_doubling_model
+from tests.verdicts import share_verdicts
 
 LEAST_KIBIBYTES = 12_288
 """As quick as a password can be hashed."""
@@ -22,7 +23,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     for name in ("double", "secret-sauce"):
         write_doubling_model(models / name)
     return Settings(
-        data_dir=tmp_path / "var",
+        data_dir=share_verdicts(tmp_path / "var"),
         model_repository=models,
         database_url=SecretStr(database_url),
         password_memory_kibibytes=LEAST_KIBIBYTES,

@@ -99,11 +99,13 @@ class LatencyDocument(ResponseSchema):
     @classmethod
     def of(cls, seconds: Durations) -> Self | None:
         """Show durations; None where there are none."""
-        mean = shown(seconds.moments.estimate())
+        mean = seconds.moments.estimate()
         if mean is None:
             return None
+        if mean.low is not None:
+            mean = mean._replace(low=max(0.0, mean.low))  # nothing takes less than no time
         p50, p95, p99 = (seconds.percentile(share) or 0.0 for share in _PERCENTILES)
-        return cls(mean=mean, p50=p50, p95=p95, p99=p99)
+        return cls(mean=EstimateDocument(**mean._asdict()), p50=p50, p95=p95, p99=p99)
 
 
 class ConductDocument(ResponseSchema):

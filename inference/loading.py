@@ -14,7 +14,7 @@ from inference.contract import Contract
 from inference.contract_compiler import compile_contract
 from inference.errors import InferenceError, ModelFailed, ModelRefused
 from inference.holders import Holders
-from inference.manifest import OutputDoc
+from inference.manifest import Manifest, OutputDoc
 from inference.onnx_runtime import OnnxRuntime
 from inference.quickness import has_known_time, measure_quick_rows
 from inference.repository import Golden, ModelFiles, parse_files
@@ -44,6 +44,7 @@ class ModelVersion:
 
     max_batch_size: int
     max_queue_rows: int
+    manifest: Manifest
     digest: str
     """SHA-256 of the files in the version's folder."""
 
@@ -127,6 +128,7 @@ def _prepare(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVer
         unit_weight=manifest.unit_weight,
         max_batch_size=manifest.batching.max_batch_size if may_batch else 1,
         max_queue_rows=manifest.batching.max_queue_rows,
+        manifest=manifest,
         digest=files.digests.version,
         outputs=tuple(manifest.outputs),
         example=contract.example_row,

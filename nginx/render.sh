@@ -46,6 +46,7 @@ export NGINX_ACCESS_LOG="${NGINX_ACCESS_LOG:-/dev/stdout}"
 export NGINX_ERROR_LOG="${NGINX_ERROR_LOG:-stderr}"
 export TOLLGATE_MAX_BODY_BYTES="${TOLLGATE_MAX_BODY_BYTES:-67108864}"
 export TOLLGATE_UNIX_SOCKET="${TOLLGATE_UNIX_SOCKET:-/run/tollgate/gateway.sock}"
+workers=${TOLLGATE_WORKERS:-1}
 profile=${NGINX_TLS_PROFILE:-intermediate}
 networks=${NGINX_OPERATOR_NETWORKS:-127.0.0.0/8 ::1/128}
 plain_port=${NGINX_HTTP_PORT:-80}
@@ -66,7 +67,7 @@ for name in NGINX_SERVER_NAMES NGINX_CERTIFICATE NGINX_CERTIFICATE_KEY NGINX_ACM
     NGINX_HSTS_SECONDS NGINX_ADDRESS_RATE NGINX_ADDRESS_BURST NGINX_ADDRESS_CONNECTIONS \
     NGINX_DOOR_RATE NGINX_DOOR_BURST NGINX_WORKERS NGINX_FOLDER NGINX_ACCESS_LOG NGINX_ERROR_LOG TOLLGATE_MAX_BODY_BYTES \
     TOLLGATE_UNIX_SOCKET NGINX_USER NGINX_OPERATOR_NETWORKS NGINX_ADDRESSES NGINX_HTTP_PORT \
-    NGINX_HTTPS_PORT NGINX_PUBLIC_PORT TOLLGATE_REQUEST_TIMEOUT_SECONDS; do
+    NGINX_HTTPS_PORT NGINX_PUBLIC_PORT TOLLGATE_REQUEST_TIMEOUT_SECONDS TOLLGATE_WORKERS; do
     value= && eval "value=\${$name:-}"
     stripped=$(printf '%s' "$value" | tr -d 'A-Za-z0-9 ./:_*=,@+[]-')
     [ -z "$stripped" ] || fail "$name has a character that nginx could misread"
@@ -82,6 +83,7 @@ NGINX_USER_LINE=
 NGINX_PUBLIC_PORT_SUFFIX=
 [ "$public_port" = 443 ] || NGINX_PUBLIC_PORT_SUFFIX=":$public_port"
 NGINX_UPSTREAM_SECONDS=$((${request_seconds%%.*} + 5))
+NGINX_GRPC_BODY_BYTES=$((TOLLGATE_MAX_BODY_BYTES + 5))
 NGINX_CURVES=X25519:prime256v1:secp384r1
 ! is_at_least "$openssl" 3.5.0 || NGINX_CURVES=X25519MLKEM768:$NGINX_CURVES
 NGINX_ALT_SVC=
@@ -95,7 +97,7 @@ NGINX_KEEPALIVE_MIN=
 ! is_at_least "$version" 1.27.4 || NGINX_KEEPALIVE_MIN='keepalive_min_timeout 10s;'
 export NGINX_KEEPALIVE_MIN NGINX_OPEN_FILES NGINX_CONNECTIONS NGINX_USER_LINE NGINX_PUBLIC_PORT_SUFFIX
 # shellcheck disable=SC2090
-export NGINX_UPSTREAM_SECONDS NGINX_CURVES NGINX_ALT_SVC
+export NGINX_UPSTREAM_SECONDS NGINX_GRPC_BODY_BYTES NGINX_CURVES NGINX_ALT_SVC
 
 render() { # render TEMPLATE > FILE: a variable that is not set is an error, not an empty text
     awk '{
@@ -154,6 +156,20 @@ listen plain ' default_server' >"$folder/listen-plain-default.conf"
 listen plain '' >"$folder/listen-plain.conf"
 listen_tls ' default_server' >"$folder/listen-tls-default.conf"
 listen_tls '' >"$folder/listen-tls.conf"
+
+# gateway.sock has gateway-grpc-0.sock and so on beside it, one for each worker.
+name=${TOLLGATE_UNIX_SOCKET##*/}
+suffix=
+case $name in
+    ?*.*) suffix=.${name##*.} name=${name%.*} ;;
+esac
+stem=${TOLLGATE_UNIX_SOCKET%/*}/$name-grpc-
+number=0
+: >"$folder/grpc-servers.conf"
+while [ "$number" -lt "$workers" ]; do
+    echo "server unix:$stem$number$suffix max_fails=0;" >>"$folder/grpc-servers.conf"
+    number=$((number + 1))
+done
 
 set -f
 {

@@ -62,6 +62,11 @@ def running_front(
     (folder / "nginx").mkdir()
     with (
         running_stack(folder / "gateway", workers=workers, **settings) as stack,
-        running_nginx(folder / "nginx", stack.unix_socket, binary=binary, **nginx) as running,
+        running_nginx(
+            folder / "nginx",
+            stack.unix_socket,
+            binary=binary,
+            **{"TOLLGATE_WORKERS": str(workers), **nginx},
+        ) as running,
     ):
         yield Front(running, stack)

@@ -103,10 +103,21 @@ async def running_grpc(
 
 
 @contextlib.asynccontextmanager
-async def grpc_caller(target: str) -> AsyncIterator[GrpcCaller]:
-    """Connect."""
-    options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
+async def grpc_caller(
+    target: str, *, authority: bytes | None = None, own_connection: bool = False
+) -> AsyncIterator[GrpcCaller]:
+    """Connect; over TLS where there is an authority to trust."""
+    options = [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.use_local_subchannel_pool", int(own_connection)),
+    ]
+    if authority is None:
+        channel = grpc.aio.insecure_channel(target, options=options)
+    else:
+        trusted = grpc.ssl_channel_credentials(authority)
+        channel = grpc.aio.secure_channel(target, trusted, options=options)
+    async with channel:
         yield GrpcCaller(channel)
 
 

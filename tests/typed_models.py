@@ -27,12 +27,14 @@ ONNX_TYPES = {
 
 
 def write_typed_models(repository: Path) -> None:
-    """Write a model `fp32` and so on: x [rows] comes back as y.
-
-    Beside them are `scores`, x [rows, 3], and `wide`, x [rows, any].
-    """
+    """Write a model `fp32` and so on, where x [rows] comes back as y, and those of FP32."""
     for name, datatype in ONNX_TYPES.items():
         write_model(repository, name, _identity(datatype, ["rows"]))
+    write_float_models(repository)
+
+
+def write_float_models(repository: Path) -> None:
+    """Write `scores`, x [rows, 3], and `wide`, x [rows, any]; x comes back as y."""
     write_model(repository, "scores", _identity(TensorProto.FLOAT, ["rows", 3]))
     write_model(repository, "wide", _identity(TensorProto.FLOAT, ["rows", "columns"]))
 

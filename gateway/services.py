@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,6 +28,7 @@ from gateway.limits.redis_link import GRACE_SECONDS, LinkTimes
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
 from gateway.model_settings import open_vetter
+from gateway.models.opening import open_keeper
 from gateway.models.trial_store import TrialStore
 from gateway.models.trials import Trials, open_trials
 from gateway.people import People, open_people
@@ -47,8 +48,6 @@ from inference.vetter import Vetter
 
 _LEASE_SLACK_SECONDS = 60.0
 
-logger = logging.getLogger(__name__)
-
 
 def nobody_waits() -> None:
     """Tell nobody how far the start has come."""
@@ -61,6 +60,7 @@ class Services:
     settings: Settings
     engine: AsyncEngine
     store: Store
+    models: TrialStore
     gate: Gate
     token_server: TokenServer
     attempts: FailedAttempts
@@ -123,12 +123,8 @@ async def open_services(
         gate = await open_gate(settings, records)
         attempts = _count_attempts(settings)
         people = await stack.enter_async_context(open_people(settings, records))
-        vetter = open_vetter(settings)
-        registry, predictor = await _open_models(settings, vetter, stack)
-        store = records.store.part(TrialStore)
-        trials = await stack.enter_async_context(
-            open_trials(store, gate.keyset, registry=registry, predictor=predictor)
-        )
+        models = await _open_models(settings, records.store, gate.keyset, stack=stack)
+        trials, predictor = models.trials, models.predictor
         engine = records.gate_engine
         journal, shipper = await _open_bill(settings, engine, stack, on_prepared=on_prepared)
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
@@ -137,12 +133,13 @@ async def open_services(
             settings=settings,
             engine=records.engine,
             store=records.store,
+            models=models.store,
             gate=gate,
             token_server=_build_token_server(settings, gate, records.store, attempts=attempts),
             attempts=attempts,
             people=people,
-            vetter=vetter,
-            registry=registry,
+            vetter=models.vetter,
+            registry=models.registry,
             predictor=predictor,
             limiter=limiter,
             journal=journal,
@@ -215,21 +212,36 @@ def _build_token_server(
     )
 
 
+class _Models(NamedTuple):
+    """What the predictor consists of."""
+
+    store: TrialStore
+    vetter: Vetter
+    registry: Registry
+    predictor: Predictor
+    trials: Trials
+
+
 async def _open_models(
-    settings: Settings, vetter: Vetter, stack: contextlib.AsyncExitStack
-) -> tuple[Registry, Predictor]:
-    """Vet and load every model; one that does not load is told by readiness, not by a crash."""
-    if not settings.model_repository.is_dir():
-        raise RepositoryMissing(settings.model_repository)
-    registry = await Registry.load_vetted(settings.model_repository, vetter)
-    for status in registry.statuses():
-        if not status.is_ready:
-            logger.error("model %s/%s: %s", status.name, status.version, status.reason)
+    settings: Settings, catalogue: Store, keyset: Keyset, *, stack: contextlib.AsyncExitStack
+) -> _Models:
+    """Vet and load what is served; a version that does not load is told by readiness."""
+    root = settings.model_repository
+    vetter = open_vetter(settings)
+    if not root.is_dir():
+        raise RepositoryMissing(root)
     executor = ThreadPoolExecutor(settings.concurrent_runs, thread_name_prefix="model")
     stack.callback(executor.shutdown)
+    store = catalogue.part(TrialStore)
+    registry = Registry()
     predictor = Predictor(registry, executor)
     stack.callback(predictor.close)
-    return registry, predictor
+    opening = open_keeper(store, registry, predictor, root=root, vetter=vetter)
+    keyset.follow(await stack.enter_async_context(opening))
+    trials = await stack.enter_async_context(
+        open_trials(store, keyset, registry=registry, predictor=predictor)
+    )
+    return _Models(store, vetter, registry, predictor, trials)
 
 
 async def _open_bill(

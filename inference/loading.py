@@ -24,6 +24,7 @@ from inference.signature import Signature
 from inference.tensors import Tensor, Tensors
 from inference.verification import verify_model
 from inference.version_files import Contents, Digests, VersionPath, open_version
+from inference.version_policy import VersionPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,9 @@ class ModelVersion:
     """One row of a request, or None."""
 
     runtime: Runtime
+    version_policy: VersionPolicy = field(default_factory=VersionPolicy)
+    """Which versions of the model are served, as this one's author says."""
+
     quick_rows: int = 0
     """Rows that are known to run so quickly that a thread would cost more; 0: always a thread."""
 
@@ -133,6 +137,7 @@ def _prepare(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVer
         outputs=tuple(manifest.outputs),
         example=contract.example_row,
         runtime=runtime,
+        version_policy=manifest.version_policy,
     )
 
 

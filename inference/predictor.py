@@ -13,7 +13,6 @@ class Predictor:
     """Run the models of a registry for concurrent callers on one event loop."""
 
     def __init__(self, registry: Registry, executor: Executor) -> None:
-        self._registry = registry
         self._executor = executor
         self._batchers: dict[ModelVersion, Batcher] = {}
         for model in registry.models():
@@ -57,6 +56,6 @@ class Predictor:
 
     def close(self) -> None:
         """Refuse what still waits, then close the runtimes; a run that is on finishes."""
-        for batcher in self._batchers.values():
+        for model, batcher in self._batchers.items():
             batcher.close()
-        self._registry.close()
+            model.runtime.close()

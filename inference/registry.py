@@ -1,7 +1,7 @@
-"""Load every version of every model of a repository, and find them by name."""
+"""Find loaded model versions by what a request names; what is found may change between requests."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,15 +29,27 @@ class ModelStatus:
 
 
 class Registry:
-    """The models of this process; immutable once loaded."""
+    """The models that this process serves; used from one event loop.
 
-    def __init__(self, models: Sequence[ModelVersion], statuses: Sequence[ModelStatus]) -> None:
-        self._models = list(models)
-        self._statuses = list(statuses)
-        self._index: dict[tuple[str, str | None], ModelVersion] = {}
-        for model in models:
-            self._index[model.name, model.version] = model
-            self._index[model.name, None] = model
+    Whoever has found a version holds it (`ModelVersion.holders`), so a version that is shown no
+    more answers those who found it before.
+    """
+
+    def __init__(
+        self, models: Sequence[ModelVersion] = (), statuses: Sequence[ModelStatus] = ()
+    ) -> None:
+        self._models: dict[str, tuple[ModelVersion, ...]] = {}
+        self._statuses: dict[str, tuple[ModelStatus, ...]] = {}
+        self._labels: dict[str, dict[str, str]] = {}
+        self._index: dict[tuple[str, Selection], ModelVersion] = {}
+        for name in {status.name for status in statuses} | {model.name for model in models}:
+            own = [model for model in models if model.name == name]
+            self.show(
+                name,
+                own,
+                default=own[-1] if own else None,
+                statuses=[status for status in statuses if status.name == name],
+            )
 
     @classmethod
     def load(cls, repository: Path, settings: InferenceSettings) -> Self:
@@ -80,34 +92,74 @@ class Registry:
             )
         return cls(models, statuses)
 
+    def show(
+        self,
+        name: str,
+        models: Sequence[ModelVersion],
+        *,
+        default: ModelVersion | None,
+        labels: Mapping[str, str] | None = None,
+        statuses: Sequence[ModelStatus] = (),
+    ) -> None:
+        """Let requests find these versions of a model from now on, and no others.
+
+        Args:
+            name: of the model.
+            models: its versions that are served, by rising number.
+            default: what answers where no version is named.
+            labels: which version each label stands for; one that is not among `models` is not
+                ready.
+            statuses: of every version that there is, in the same order.
+        """
+        self._models[name] = tuple(models)
+        self._statuses[name] = tuple(statuses)
+        self._labels[name] = dict(labels or {})
+        found = {key: model for key, model in self._index.items() if key[0] != name}
+        by_version = {model.version: model for model in models}
+        found |= {(name, Selection(version)): model for version, model in by_version.items()}
+        for label, version in self._labels[name].items():
+            if version in by_version:
+                found[name, Selection(label=label)] = by_version[version]
+        if default is not None:
+            found[name, UNNAMED] = default
+        self._index = found
+
     def resolve(self, name: str, selection: Selection = UNNAMED) -> ModelVersion:
-        """Find a version; unnamed is the highest number that is ready.
+        """Find a version; unnamed is the champion, else the highest number that is ready.
 
         Raises:
-            ModelNotFound: the repository has no such model, version or label.
-            ModelNotReady: it has, but it did not load.
+            ModelNotFound: there is no such model, version or label.
+            ModelNotReady: there is, but it did not load.
         """
-        model = None if selection.label else self._index.get((name, selection.version))
+        model = self._index.get((name, selection))
         if model is None:
             raise self._absence(name, selection)
         return model
 
     def models(self) -> list[ModelVersion]:
         """List what is ready: by name, then by rising version."""
-        return list(self._models)
+        return [model for _, models in sorted(self._models.items()) for model in models]
 
     def statuses(self) -> list[ModelStatus]:
-        """List everything that the repository holds, in the same order."""
-        return list(self._statuses)
+        """List everything that there is, in the same order."""
+        return [status for _, statuses in sorted(self._statuses.items()) for status in statuses]
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Say which version each label of a model stands for."""
+        return dict(self._labels.get(name, {}))
 
     def close(self) -> None:
         """Give back what the runtimes hold."""
-        for model in self._models:
+        for model in self.models():
             model.runtime.close()
 
     def _absence(self, name: str, selection: Selection) -> ModelNotFound | ModelNotReady:
-        version = selection.version or selection.label
-        for status in self._statuses:
-            if status.name == name and version in {None, status.version}:
+        wanted = selection.version
+        if selection.label is not None:
+            wanted = self._labels.get(name, {}).get(selection.label)
+            if wanted is None:
+                return ModelNotFound(name, selection.label)
+        for status in self._statuses.get(name, ()):
+            if wanted in {None, status.version}:
                 return ModelNotReady(name, status.reason)
-        return ModelNotFound(name, version)
+        return ModelNotFound(name, wanted)

@@ -1,6 +1,7 @@
 """Read a model repository from disk: which models and versions it holds, and their bytes.
 
-Layout: ``<name>/<version>/model.onnx``, ``<name>/<version>/golden.json`` and ``<name>/model.toml``.
+Layout: ``<name>/<version>/model.onnx``, ``<name>/<version>/golden.json``, and ``model.toml`` either
+in the same folder, for that version alone, or in ``<name>``, for all that have none of their own.
 """
 
 import re

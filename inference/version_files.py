@@ -46,7 +46,7 @@ class Digests:
     """Of the files in the version's folder: `sha256sum * | sha256sum` in it gives the same."""
 
     manifest: str
-    """Of `model.toml`, which all versions share; empty where there is none."""
+    """Of `model.toml`, the version's own or the one that all share; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,18 @@ class Contents:
     model: bytes
     golden: bytes | None = None
     manifest: bytes | None = None
+    owns_manifest: bool = False
+    """`model.toml` lies in the version's folder, so it is the version's for good."""
 
     def digests(self) -> Digests:
         """Compute what the copy consists of."""
         hashes = {MODEL_FILE: hashlib.sha256(self.model).hexdigest()}
         if self.golden is not None:
             hashes[GOLDEN_FILE] = hashlib.sha256(self.golden).hexdigest()
-        manifest = b"" if self.manifest is None else self.manifest
-        return Digests(
-            version=_digest_of_listing(hashes),
-            manifest=hashlib.sha256(manifest).hexdigest() if self.manifest is not None else "",
-        )
+        manifest = "" if self.manifest is None else hashlib.sha256(self.manifest).hexdigest()
+        if self.owns_manifest:
+            hashes[MANIFEST_FILE] = manifest
+        return Digests(version=_digest_of_listing(hashes), manifest=manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class OpenFiles:
     model: int
     golden: int | None = None
     manifest: int | None = None
+    owns_manifest: bool = False
 
     def descriptors(self) -> list[int]:
         """List those that are there."""
@@ -92,6 +94,7 @@ class OpenFiles:
             model=_read(self, self.model, MODEL_FILE),
             golden=None if self.golden is None else _read(self, self.golden, GOLDEN_FILE),
             manifest=None if self.manifest is None else _read(self, self.manifest, MANIFEST_FILE),
+            owns_manifest=self.owns_manifest,
         )
 
     def digests(self) -> Digests:
@@ -99,10 +102,10 @@ class OpenFiles:
         hashes = {MODEL_FILE: _hash(self.model)}
         if self.golden is not None:
             hashes[GOLDEN_FILE] = _hash(self.golden)
-        return Digests(
-            version=_digest_of_listing(hashes),
-            manifest="" if self.manifest is None else _hash(self.manifest),
-        )
+        manifest = "" if self.manifest is None else _hash(self.manifest)
+        if self.owns_manifest:
+            hashes[MANIFEST_FILE] = manifest
+        return Digests(version=_digest_of_listing(hashes), manifest=manifest)
 
 
 @contextlib.contextmanager
@@ -123,11 +126,14 @@ def open_version(path: VersionPath) -> Iterator[OpenFiles]:
             return descriptor
 
         model = open_file(path.folder / MODEL_FILE, is_required=True)
+        own_manifest = open_file(path.folder / MANIFEST_FILE)
+        shared_manifest = open_file(path.folder.parent / MANIFEST_FILE)
         yield OpenFiles(
             name=path.name,
             model=-1 if model is None else model,
             golden=open_file(path.folder / GOLDEN_FILE),
-            manifest=open_file(path.folder.parent / MANIFEST_FILE),
+            manifest=shared_manifest if own_manifest is None else own_manifest,
+            owns_manifest=own_manifest is not None,
         )
 
 
@@ -136,7 +142,7 @@ def _check_listing(path: VersionPath) -> None:
         names = {entry.name for entry in path.folder.iterdir()}
     except OSError as error:
         raise ModelRefused(path.name, f"{path.version}/: {error.strerror}") from None
-    if unexpected := names - {MODEL_FILE, GOLDEN_FILE}:
+    if unexpected := names - {MODEL_FILE, GOLDEN_FILE, MANIFEST_FILE}:
         raise ModelRefused(path.name, f"{path.version}/ holds the unknown file {min(unexpected)}")
 
 

@@ -68,6 +68,7 @@ async def vet_files(
         model=files.model,
         golden=files.golden,
         manifest=files.manifest,
+        owns_manifest=files.owns_manifest,
         settings=settings.model_copy(update=_IN_A_CHILD),
         limits=limits,
     )

@@ -53,7 +53,13 @@ def _keep_answer_channel() -> int:
 def _vet(job: Job, *, started: float) -> Passed | Refused:
     unprotected = _confine(job)
     try:
-        files = OpenFiles(job.name, model=job.model, golden=job.golden, manifest=job.manifest)
+        files = OpenFiles(
+            job.name,
+            model=job.model,
+            golden=job.golden,
+            manifest=job.manifest,
+            owns_manifest=job.owns_manifest,
+        )
         contents = files.read()
         for descriptor in files.descriptors():
             os.close(descriptor)

@@ -45,6 +45,7 @@ class Job:
     model: int
     golden: int | None
     manifest: int | None
+    owns_manifest: bool
     settings: InferenceSettings
     limits: VettingLimits
 

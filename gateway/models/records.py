@@ -1,6 +1,6 @@
 """What SQL says of models, and the one view of it that every worker comes to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -136,26 +136,27 @@ class ModelShelf:
 
     def __init__(self) -> None:
         self.books: dict[str, ModelBook] = {}
-        self.revision = 0
 
     def apply(self, changes: ModelChanges) -> set[str]:
-        """Take changes over; returns the names of the models that they touch."""
+        """Take changes over; returns the names of the models that are not as they were."""
+        touched: set[str] = set()
         for model in changes.models:
             book = self.book_of(model.name)
+            if (book.policy, book.is_loaded) != (model.policy, model.is_loaded):
+                touched.add(model.name)
             book.policy, book.is_loaded = model.policy, model.is_loaded
         for version in changes.versions:
-            self.book_of(version.name).versions[version.version] = version
+            versions = self.book_of(version.name).versions
+            if versions.get(version.version) != version:
+                touched.add(version.name)
+            versions[version.version] = version
         for label in changes.labels:
-            self.book_of(label.name).labels[label.label] = label
-        self.revision = max(self.revision, changes.revision)
-        touched = {model.name for model in changes.models}
-        touched |= {version.name for version in changes.versions}
-        return touched | {label.name for label in changes.labels}
+            labels = self.book_of(label.name).labels
+            if labels.get(label.label) != label:
+                touched.add(label.name)
+            labels[label.label] = label
+        return touched
 
     def book_of(self, name: str) -> ModelBook:
         """Find the rows of a model; none at first."""
         return self.books.setdefault(name, ModelBook(name))
-
-    def views(self) -> Iterable[ModelView]:
-        """Say what callers see of every model, by name."""
-        return (book.view() for _, book in sorted(self.books.items()))

@@ -60,8 +60,9 @@ class ServiceWatch:
         self._watch_usage(services)
         self._watch_limiter(services)
         self._watch_keys(services)
-        for model in services.registry.models():
-            self._watch_model(model, services.predictor.batcher_of(model))
+        self._services = services
+        self._models: dict[ModelVersion, tuple[Gauge, Batcher]] = {}
+        self._watch_models()
         if writer is not None:
             self._count(catalogue.LOG_LINES_DROPPED, lambda: writer.dropped)
         self._watch_process()
@@ -83,6 +84,9 @@ class ServiceWatch:
             last[0] = value
         for gauge, read in self._gauges:
             gauge.set(read())
+        self._watch_models()
+        for gauge, batcher in self._models.values():
+            gauge.set(batcher.waiting_rows)
         if self._samples % _DESCRIPTORS_EVERY == 0:
             self._descriptors.set(_open_descriptors())
         self._samples += 1
@@ -132,7 +136,19 @@ class ServiceWatch:
         self._count(catalogue.KEYSET_REFRESHES, lambda: keyset.refreshes)
         self._tell(catalogue.KEYSET_AGE_SECONDS, lambda: time.monotonic() - keyset.read_at)
 
-    def _watch_model(self, model: ModelVersion, batcher: Batcher) -> None:
+    def _watch_models(self) -> None:
+        """Take up versions that are new, and leave those that are gone."""
+        served = self._services.registry.models()
+        if served == list(self._models):
+            return
+        for model in self._models.keys() - set(served):
+            self._models.pop(model)[0].set(0.0)
+        for model in served:
+            if model not in self._models:
+                batcher = self._services.predictor.batcher_of(model)
+                self._models[model] = (self._watch_model(model, batcher), batcher)
+
+    def _watch_model(self, model: ModelVersion, batcher: Batcher) -> Gauge:
         names = (model.name, model.version)
         seconds = self._meter.histogram(catalogue.RUN_SECONDS, *names)
         rows = self._meter.histogram(catalogue.RUN_ROWS, *names)
@@ -142,7 +158,7 @@ class ServiceWatch:
             rows.observe(run_rows)
 
         batcher.on_run = note
-        self._tell(catalogue.QUEUE_ROWS, lambda: batcher.waiting_rows, *names)
+        return self._meter.gauge(catalogue.QUEUE_ROWS, *names)
 
     def _watch_process(self) -> None:
         versions = (metadata.version("tollgate"), platform.python_version())

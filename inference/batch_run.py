@@ -47,7 +47,7 @@ def run_batch(runtime: Runtime, batch: Sequence[Tensors], rows: Sequence[int]) -
     if len(batch) > 1:
         try:
             outputs = runtime.run(_join(batch))
-            is_splittable = _has_rows(outputs, sum(rows))
+            is_splittable = has_rows(outputs, sum(rows))
             outcomes = _split(outputs, rows) if is_splittable else None
         except Exception as error:  # noqa: BLE001 - any engine, any fault: the single runs tell whose
             logger.debug("a batch failed, its requests run alone: %r", error)
@@ -57,7 +57,8 @@ def run_batch(runtime: Runtime, batch: Sequence[Tensors], rows: Sequence[int]) -
     return BatchRun(outcomes, runs, is_splittable, started, perf_counter() - started)
 
 
-def _has_rows(outputs: Tensors, total: int) -> bool:
+def has_rows(outputs: Tensors, total: int) -> bool:
+    """Say whether every output has so many rows."""
     return all(array.ndim and len(array) == total for array in outputs.values())
 
 

@@ -1,21 +1,26 @@
 """Let everyone who waits for one model version share its next run.
 
-The first arrival schedules a flush at the end of the loop's current round; while a run is on,
-arrivals wait, and the next run takes all of them up to `max_batch_size` rows. Nobody waits on a
-timer, and a lone caller runs at once.
+The first arrival schedules a run at the end of the loop's current round. While a run is on,
+arrivals wait, and the thread that ends it takes the next batch itself: it needs nothing of the
+loop, which may be busy with refusing others. Nobody waits on a timer unless the model's author
+wants it, and a lone caller runs at once.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from threading import Lock
 from time import perf_counter
 from typing import NamedTuple
 
+from inference.batch_queue import BatchQueue, QueueLimits, Settled
 from inference.batch_run import BatchRun, run_batch
-from inference.errors import DeadlineExceeded, ModelNotReady, QueueFull, TooManyRows
-from inference.lanes import Lanes, Request
+from inference.errors import DeadlineExceeded, ModelNotReady
+from inference.requests import Piece, Request
+from inference.run_times import RunTimes
 from inference.runtime import Runtime
 from inference.tensors import Tensors
 
@@ -23,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 _SLOW_SECONDS = 0.005
 _SLOW_RUNS = 3
-_NEW_WEIGHT = 0.2
-"""Weight of the latest run in the moving average of seconds for each row."""
 
 
 class Prediction(NamedTuple):
@@ -36,12 +39,22 @@ class Prediction(NamedTuple):
     batch_rows: int
 
 
+class _Done(NamedTuple):
+    """A run that is over, and whom it answers."""
+
+    rows: int
+    run: BatchRun
+    settled: list[Settled]
+
+
 class Batcher:
     """Run one model version for many callers.
 
     Concurrency: used from one event loop; at most one run at a time, in the executor, or on the
-    loop where `quick_rows` says that so few rows run quicker than a thread takes its turn. Cost on
-    the loop: a future and two dictionary entries for each request, no task and no timer.
+    loop where `quick_rows` says that so few rows run quicker than a thread takes its turn. The
+    queue is shared with the executor's thread under a lock, which nobody holds for longer than it
+    takes to choose a batch. Cost on the loop: a future, a lock and two dictionary entries for each
+    request, no task and no timer.
     """
 
     def __init__(
@@ -49,186 +62,233 @@ class Batcher:
         runtime: Runtime,
         *,
         executor: Executor,
-        max_batch_size: int = 64,
-        max_queue_rows: int = 4096,
-        quick_rows: int = 0,
+        limits: QueueLimits,
+        run_seconds: Mapping[int, float] | None = None,
         slow_seconds: float = _SLOW_SECONDS,
         name: str = "model",
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Make it ready; `run_seconds` is what the warm-up measured: rows to seconds."""
         self.runs = 0
         self.rows = 0
         self.failures = 0
         self.on_run: Callable[[BatchRun, int], None] = _tell_nobody
         """Told of each run and its rows."""
+        self.times = RunTimes(limits.max_batch_size, run_seconds)
+        """What was learned of the runs."""
         self._runtime = runtime
         self._executor = executor
-        self._capacity = max_batch_size if runtime.signature.is_batchable else 1
-        self._max_queue_rows = max_queue_rows
-        self._quick_rows = quick_rows
         self._slow_seconds = slow_seconds
         self._slow_runs = 0
         self._name = name
-        self._given_clock = clock
+        self._clock = clock
         self._input_names = runtime.signature.input_names
-        self._lanes = Lanes()
-        self._running: list[Request] = []
+        self._lock = Lock()
+        self._queue = BatchQueue(limits, self.times, can_share=runtime.signature.is_batchable)
+        self._running: list[Piece] = []
         self._is_busy = False
         self._is_closed = False
-        self._row_seconds = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
+        self._pause: asyncio.TimerHandle | None = None
 
     async def predict(
-        self, tensors: Tensors, *, rows: int, lane: str, deadline: float
+        self, tensors: Tensors, *, rows: int, lane: str, deadline: float, weight: int = 1
     ) -> Prediction:
-        """Wait for the own rows' share of a run. Units: `deadline` is a time of the loop's clock.
+        """Wait for the own rows' share of a run, or of several.
+
+        Units: `deadline` is a time of the loop's clock. `weight` is the lane's share of the rows
+        beside other lanes.
 
         Raises:
             TooManyRows: more rows than the queue can ever hold.
             QueueFull: no room now; also for a waiting request that a smaller lane displaces.
-            DeadlineExceeded: the deadline passed; a request that still waits is never run.
+            DeadlineExceeded: the deadline passed, or will have before the answer is there; a
+                request that still waits is never run.
             InputInvalid: the graph cannot take values like these.
             ModelFailed: the model failed on these rows alone.
             ModelNotReady: the model was closed.
         """
-        request = self._enqueue(tensors, rows, lane=lane, deadline=deadline)
+        request = self._enqueue(tensors, rows, lane=lane, weight=weight, deadline=deadline)
         try:
             prediction: Prediction = await request.answer
         except asyncio.CancelledError:
-            self._lanes.remove(request)
+            with self._lock:
+                self._queue.remove(request)
             raise
         return prediction
 
     @property
     def waiting_rows(self) -> int:
         """How many rows wait for a run."""
-        return self._lanes.rows
+        return self._queue.rows
 
-    def check_room(self, *, rows: int, lane: str) -> None:
+    def check_room(
+        self, *, rows: int, lane: str, deadline: float = math.inf, weight: int = 1
+    ) -> None:
         """Refuse what `predict` would refuse now, before anybody spends more on it.
 
         Raises:
             TooManyRows: more rows than the queue can ever hold.
             QueueFull: no room now.
+            DeadlineExceeded: it could not be answered in time.
         """
-        limit = self._max_queue_rows
-        if self._lanes.rows + rows <= limit:
-            return
-        if rows > limit:
-            raise TooManyRows(limit)
-        if not self._lanes.may_make_room(rows, lane, limit):
-            raise QueueFull(self._seconds_until_room())
+        now = self._clock()
+        with self._lock:
+            self._queue.check(rows, lane, weight=weight, deadline=deadline, now=now)
 
     def close(self) -> None:
         """Refuse everything that waits and everything to come; a run that is on still answers."""
         self._is_closed = True
-        for request in list(self._lanes):
-            self._lanes.remove(request)
-            _fail(request, ModelNotReady(self._name, "closed"))
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._refuse_all("closed")
+        for timer in (self._alarm, self._pause):
+            if timer is not None:
+                timer.cancel()
 
-    def _enqueue(self, tensors: Tensors, rows: int, *, lane: str, deadline: float) -> Request:
+    def _enqueue(
+        self, tensors: Tensors, rows: int, *, lane: str, weight: int, deadline: float
+    ) -> Request:
         loop = asyncio.get_running_loop()
-        now = self._now(loop)
+        now = self._clock()
         if self._is_closed:
             raise ModelNotReady(self._name, "closed")
         if deadline <= now:
             raise DeadlineExceeded
-        if self._lanes.rows + rows > self._max_queue_rows:
-            self._make_room(rows, lane)
         arrays = [tensors[name] for name in self._input_names]
         request = Request(
-            tensors=tensors,
-            rows=rows,
-            lane=lane,
-            deadline=deadline,
-            key=tuple([(array.dtype.num, array.shape[1:]) for array in arrays]),
-            arrived=perf_counter(),
-            answer=loop.create_future(),
+            tensors,
+            rows,
+            lane,
+            deadline,
+            tuple([(array.dtype.num, array.shape[1:]) for array in arrays]),
+            perf_counter(),
+            loop.create_future(),
+            weight,
         )
-        self._lanes.add(request)
+        with self._lock:
+            displaced = self._queue.add(request, now=now)
+            is_first, self._is_busy = not self._is_busy, True
+        for other, refusal in displaced:
+            _fail(other, refusal)
         if deadline < self._alarm_at:
             self._set_alarm(loop, deadline, now)
-        if not self._is_busy:
-            self._is_busy = True
-            loop.call_soon(self._dispatch, loop)
+        if is_first:
+            loop.call_soon(self._start, loop)
         return request
 
-    def _make_room(self, rows: int, lane: str) -> None:
-        if rows > self._max_queue_rows:
-            raise TooManyRows(self._max_queue_rows)
-        evicted = self._lanes.make_room(rows, lane, self._max_queue_rows)
-        if evicted is None:
-            raise QueueFull(self._seconds_until_room())
-        for request in evicted:
-            _fail(request, QueueFull(self._seconds_until_room()))
-
-    def _seconds_until_room(self) -> int:
-        """Estimate from recent runs how long the rows that wait now will take."""
-        return max(1, math.ceil(self._lanes.rows * self._row_seconds))
-
-    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the next run with whoever waits; stay idle where nobody does."""
-        now = self._now(loop)
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start a run with whoever waits; whoever calls this has made the batcher busy."""
+        now = self._clock()
         if now >= self._alarm_at:
             self._expire(loop)
-        batch: list[Request] = []
-        while not batch and (taken := self._lanes.take(self._capacity)):
-            batch = [request for request in taken if not request.answer.done()]
-        self._running = batch
-        if not batch:
-            self._is_busy = False
-            return
-        if sum([request.rows for request in batch]) <= self._quick_rows:
-            self._run_here(loop, batch)
-            return
+        with self._lock:
+            pause = self._queue.pause(now)
+            if pause:
+                self._is_busy = False
+            is_quick = self._queue.is_quick
+        if pause:
+            self._start_in(loop, pause)
+        elif is_quick:
+            self._run_here(loop, now)
+        else:
+            self._submit(loop)
+
+    def _start_in(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        """Come back when no further rows are worth waiting for."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._pause = loop.call_later(seconds, self._start_again, loop)
+
+    def _start_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the next run, unless nobody waits or somebody else does so."""
+        with self._lock:
+            is_first = not self._is_busy and self._queue.rows > 0
+            self._is_busy |= is_first
+        if is_first:
+            self._start(loop)
+
+    def _submit(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            self._executor.submit(self._run, loop, batch)
+            self._executor.submit(self._run, loop)
         except RuntimeError:
-            self._is_busy = False
-            for request in batch:
-                _fail(request, ModelNotReady(self._name, "shut down"))
+            with self._lock:
+                self._is_busy = False
+            loop.call_soon_threadsafe(self._refuse_all, "shut down")
 
-    def _run(self, loop: asyncio.AbstractEventLoop, batch: list[Request]) -> None:
-        """Run a batch in the executor's thread, and hand the outcomes to the loop in one call."""
-        tensors = [request.tensors for request in batch]
-        run = run_batch(self._runtime, tensors, [request.rows for request in batch])
-        loop.call_soon_threadsafe(self._finish, loop, batch, run)
+    def _take(self, loop: asyncio.AbstractEventLoop, now: float) -> list[Piece]:
+        """Take the next batch, and have those told who cannot be in it any more."""
+        with self._lock:
+            batch, late = self._queue.take(now)
+            self._running = batch
+            self._is_busy = bool(batch)
+        if late:
+            loop.call_soon_threadsafe(_refuse_late, late)
+        return batch
 
-    def _run_here(self, loop: asyncio.AbstractEventLoop, batch: list[Request]) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run a batch in the executor's thread, and queue up for the next.
+
+        The outcomes reach the loop in one call. Other models have their turns in between, since
+        all queue up at the same executor.
+        """
+        batch = self._take(loop, self._clock())
+        if not batch:
+            return
+        run = self._run_batch(batch)
+        with self._lock:
+            done = self._settle(batch, run, is_measured=True)
+            self._is_busy = self._queue.rows > 0 and not self._queue.pause(self._clock())
+            is_busy = self._is_busy
+        loop.call_soon_threadsafe(self._finish, loop, done)
+        if is_busy:
+            self._submit(loop)
+
+    def _run_here(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
         """Run a batch whose time is known to be shorter than a thread's turn.
 
         Threat: a model that turned slow would hold up every tenant, so three slow runs in a row
         send it to the thread for good.
         """
-        tensors = [request.tensors for request in batch]
-        run = run_batch(self._runtime, tensors, [request.rows for request in batch])
+        batch = self._take(loop, now)
+        if not batch:
+            return
+        run = self._run_batch(batch)
         self._slow_runs = self._slow_runs + 1 if run.seconds > self._slow_seconds else 0
         if self._slow_runs >= _SLOW_RUNS:
-            self._quick_rows = 0
+            self._queue.quick_rows = 0
             logger.warning("%s: runs take too long for the event loop", self._name)
-        loop.call_soon(self._finish, loop, batch, run)
+        with self._lock:
+            done = self._settle(batch, run, is_measured=False)
+            self._is_busy = False
+        self._finish(loop, done)
 
-    def _finish(self, loop: asyncio.AbstractEventLoop, batch: list[Request], run: BatchRun) -> None:
-        """Count a run, start the next one, and answer the callers while that one computes."""
-        rows = sum([request.rows for request in batch])
+    def _run_batch(self, batch: list[Piece]) -> BatchRun:
+        return run_batch(
+            self._runtime, [piece.tensors for piece in batch], [piece.rows for piece in batch]
+        )
+
+    def _settle(self, batch: list[Piece], run: BatchRun, *, is_measured: bool) -> _Done:
+        settled = self._queue.settle(batch, run, is_measured=is_measured)
+        return _Done(sum([piece.rows for piece in batch]), run, settled)
+
+    def _finish(self, loop: asyncio.AbstractEventLoop, done: _Done) -> None:
+        """Count a run, answer its callers, and see to it that the next one starts."""
+        rows, run, settled = done
         self.runs += run.runs
         self.rows += rows
         self.on_run(run, rows)
-        self._row_seconds += _NEW_WEIGHT * (run.seconds / max(rows, 1) - self._row_seconds)
         if not run.is_splittable:
-            self._capacity = 1
             logger.warning("%s: outputs have no row for each row; batching is off", self._name)
-        self._dispatch(loop)
-        for request, outcome in zip(batch, run.outcomes, strict=True):
+        for request, outcome in settled:
             if not isinstance(outcome, dict):
                 self.failures += 1
                 _fail(request, outcome)
             elif not request.answer.done():
-                queue_seconds = run.started - request.arrived
-                request.answer.set_result(Prediction(outcome, queue_seconds, run.seconds, rows))
+                request.answer.set_result(
+                    Prediction(outcome, request.queue_seconds, request.compute_seconds, rows)
+                )
+        if self._queue.rows and not self._is_busy:
+            loop.call_soon(self._start_again, loop)
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, deadline: float, now: float) -> None:
         """Have one timer for the earliest deadline of all."""
@@ -239,24 +299,36 @@ class Batcher:
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell everyone whose deadline has passed, and set the alarm for the next."""
-        now = self._now(loop)
-        self._alarm_at = math.inf
-        earliest = math.inf
-        for request in [*self._lanes, *self._running]:
-            if request.deadline <= now:
-                self._lanes.remove(request)
-                _fail(request, DeadlineExceeded())
-            elif not request.answer.done():
+        now = self._clock()
+        self._alarm_at = earliest = math.inf
+        with self._lock:
+            pending = [*self._queue, *(piece.request for piece in self._running)]
+            late = [request for request in pending if request.deadline <= now]
+            for request in late:
+                self._queue.remove(request)
+        _refuse_late(late)
+        for request in pending:
+            if not request.answer.done():
                 earliest = min(earliest, request.deadline)
         if earliest < math.inf:
             self._set_alarm(loop, earliest, now)
 
-    def _now(self, loop: asyncio.AbstractEventLoop) -> float:
-        return loop.time() if self._given_clock is None else self._given_clock()
+    def _refuse_all(self, reason: str) -> None:
+        with self._lock:
+            waiting = list(self._queue)
+            for request in waiting:
+                self._queue.remove(request)
+        for request in waiting:
+            _fail(request, ModelNotReady(self._name, reason))
 
 
 def _tell_nobody(_run: BatchRun, _rows: int) -> None:
     """Stand where nobody wants to know of a run."""
+
+
+def _refuse_late(requests: Iterable[Request]) -> None:
+    for request in requests:
+        _fail(request, DeadlineExceeded())
 
 
 def _fail(request: Request, error: Exception) -> None:

@@ -1,52 +1,53 @@
 """Keep the requests that wait for one model, in one lane for each tenant, and choose who runs next.
 
-The choice is deficit round robin over lanes, counted in rows: a lane that floods waits for itself.
+The choice is deficit round robin over lanes, counted in rows and weighed by lane: a lane that
+floods waits for itself. A lane that comes from idleness goes first, for one round's share, so that
+whoever asks seldom waits for no more than the run that is on.
 
-Source: M. Shreedhar and G. Varghese, "Efficient Fair Queuing using Deficit Round Robin", 1995.
+Source: M. Shreedhar and G. Varghese, "Efficient Fair Queuing using Deficit Round Robin", 1995; the
+two lists of lanes are those of RFC 8290 section 4.2.
 """
 
-import asyncio
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
-from inference.tensors import Tensors
+from inference.requests import Piece, Request
 
-Key: TypeAlias = tuple[object, ...]
-"""Datatype and item shape of every input; only requests with equal keys share a run."""
+_MOST_PASSED_OVER = 64
+"""Lanes that one run looks at in vain; more would take longer than they save."""
 
 
 @dataclass(slots=True, eq=False)
-class Request:
-    """One caller's rows while they wait and run; nothing of the caller but an opaque lane."""
-
-    tensors: Tensors
-    rows: int
-    lane: str
-    deadline: float
-    key: Key
-    arrived: float
-    """When it came, on the clock `perf_counter`."""
-
-    answer: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
 class _Lane:
+    name: str
+    weight: int
+    balance: int = 0
+    """Rows that the lane may still take in this round; below zero, it took more than its share."""
+
     waiting: OrderedDict[Request, None] = field(default_factory=OrderedDict)
     rows: int = 0
-    balance: int = 0
-    """Rows that the lane may still take in this round."""
+    is_fresh: bool = True
+    """It has had no share yet."""
 
 
 class Lanes:
-    """Everything that waits for one model. Memory: a lane without requests is forgotten."""
+    """Everything that waits for one model. Memory: nothing is kept while nothing waits.
 
-    def __init__(self) -> None:
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+    Concurrency: none of its own; who uses it from several threads holds a lock.
+    """
+
+    def __init__(self, *, round_rows: int) -> None:
+        """Share `round_rows` rows in each round among all lanes by their weights."""
         self.rows = 0
+        """Rows that wait."""
+        self._round_rows = round_rows
+        self._lanes: dict[str, _Lane] = {}
+        self._new: deque[_Lane] = deque()
+        self._old: deque[_Lane] = deque()
+        self._weight = 0
+        """Of the lanes where somebody waits."""
 
     def __iter__(self) -> Iterator[Request]:
         """Walk all waiting requests."""
@@ -57,97 +58,194 @@ class Lanes:
         """Let a request wait at the end of its lane."""
         lane = self._lanes.get(request.lane)
         if lane is None:
-            lane = self._lanes[request.lane] = _Lane()
+            lane = _Lane(request.lane, request.weight)
+            self._weight += request.weight
+            self._lanes[request.lane] = lane
+            self._new.append(lane)
+        elif not lane.waiting:
+            lane.weight = request.weight
+            self._weight += request.weight
+        rows = request.rows - request.taken
         lane.waiting[request] = None
-        lane.rows += request.rows
-        self.rows += request.rows
+        lane.rows += rows
+        self.rows += rows
 
     def remove(self, request: Request) -> None:
         """Forget a request; one that no longer waits is ignored."""
         lane = self._lanes.get(request.lane)
+        if lane is not None and request in lane.waiting:
+            del lane.waiting[request]
+            self._count_off(lane, request.left)
+
+    def put_back(self, piece: Piece) -> None:
+        """Let rows that were taken wait again, in front of their lane."""
+        request = piece.request
+        request.taken -= piece.rows
+        lane = self._lanes.get(request.lane)
         if lane is None or request not in lane.waiting:
-            return
-        del lane.waiting[request]
-        self._take_off(lane, request)
+            self.add(request)
+            lane = self._lanes[request.lane]
+        else:
+            lane.rows += piece.rows
+            self.rows += piece.rows
+        lane.waiting.move_to_end(request, last=False)
+        lane.balance += piece.rows
 
-    def take(self, capacity: int) -> list[Request]:
-        """Take the requests of the next run: equal keys, at most `capacity` rows.
+    def take(self, capacity: int, *, whole_rows: int, alone_rows: int = 0) -> list[Piece]:
+        """Take the rows of the next run: equal keys, at most `capacity` rows.
 
-        A request with more rows than that is taken alone. A lane that is passed over for its key
-        or its size stays in front, so that it comes first in a later run.
+        A request of at most `whole_rows` is never cut; one that is larger than the capacity is
+        taken alone. What is cut may have `alone_rows` where nobody shares its run. A lane that is
+        passed over for its key or its size stays in front, so that it comes first in a later run.
         """
-        batch: list[Request] = []
-        room = capacity
-        while room > 0 and self._lanes:
-            taken = self._take_round(batch, room, capacity)
-            room -= taken
-            if not taken and batch:
+        batch: list[Piece] = []
+        passed_over: list[_Lane] = []
+        room, turns = capacity, 0
+        while room > 0 and len(passed_over) < _MOST_PASSED_OVER:
+            lane = self._next_lane()
+            if lane is None:
                 break
-            if not taken:
-                self._advance()
+            if lane.is_fresh:
+                lane.is_fresh = False
+                lane.balance += self._quantum(lane)
+            if lane.balance <= 0:
+                turns += 1
+                self._end_turn(lane, is_stuck=turns > len(self._lanes))
+                continue
+            alone = alone_rows if not batch else 0
+            taken = _serve(lane, batch, room, whole_rows=whole_rows, alone_rows=alone)
+            self._count_off(lane, taken)
+            room -= taken
+            turns = 0 if taken else turns
+            if room > 0 and lane.waiting and lane.balance > 0:
+                (self._new or self._old).popleft()
+                passed_over.append(lane)
+        self._old.extendleft(reversed(passed_over))
         return batch
 
-    def make_room(self, rows: int, lane: str, limit: int) -> list[Request] | None:
+    def make_room(self, rows: int, lane: str, *, weight: int, limit: int) -> list[Request] | None:
         """Take out the newest requests of the longest lanes for one that has less than its share.
+
+        A request of which a part has run already stays.
 
         Threat: without it, one tenant's flood fills the queue and every other is refused.
         Returns None where `lane` itself has its share of `limit` rows already.
         """
-        if not self.may_make_room(rows, lane, limit):
+        if not self.may_make_room(rows, lane, weight=weight, limit=limit):
             return None
         evicted: list[Request] = []
         while self.rows + rows > limit:
-            longest = max(self._lanes.values(), key=lambda lane: lane.rows)
+            candidates = [lane for lane in self._lanes.values() if _is_displaceable(lane)]
+            longest = max(candidates, key=lambda lane: lane.rows / lane.weight)
             request = next(reversed(longest.waiting))
             self.remove(request)
             evicted.append(request)
         return evicted
 
-    def may_make_room(self, rows: int, lane: str, limit: int) -> bool:
+    def may_make_room(self, rows: int, lane: str, *, weight: int, limit: int) -> bool:
         """Say whether a lane would still have no more than its share of `limit` rows."""
+        own, all_weights = self._standing(lane, weight)
+        if own + rows > limit * weight // all_weights:
+            return False
+        begun = sum([request.left for request in self._begun()])
+        return begun + rows <= limit
+
+    def rows_of(self, lane: str) -> int:
+        """Count the rows that wait in one lane."""
         own = self._lanes.get(lane)
-        lanes = len(self._lanes) + (own is None)
-        return (own.rows if own else 0) + rows <= limit // lanes
+        return own.rows if own else 0
 
-    def _take_round(self, batch: list[Request], room: int, capacity: int) -> int:
-        """Give each lane its share of the capacity once; returns the rows taken."""
-        quantum = math.ceil(capacity / len(self._lanes))
-        taken = 0
-        for name, lane in tuple(self._lanes.items()):
-            head = next(iter(lane.waiting))
-            lane.balance = min(lane.balance + quantum, max(quantum, head.rows))
-            rows = self._take_from(lane, batch, room - taken)
-            taken += rows
-            if rows and lane.waiting:
-                self._lanes.move_to_end(name)
-            if taken >= room:
-                break
-        return taken
+    def rows_before(self, lane: str, *, weight: int) -> int:
+        """Estimate how many rows run before the next one of a lane.
 
-    def _take_from(self, lane: _Lane, batch: list[Request], room: int) -> int:
-        """Move requests of one lane into the batch while its balance and the room allow."""
-        left = room
-        while lane.waiting:
-            head = next(iter(lane.waiting))
-            fits = head.rows <= left or not batch
-            if not fits or head.rows > lane.balance or (batch and head.key != batch[0].key):
-                break
-            lane.balance -= head.rows
-            left -= head.rows
-            batch.append(head)
+        A lane gets its weight's share of the rows while the others wait too, so it waits for as
+        many of theirs as its own take; never for more than there are.
+        """
+        own, all_weights = self._standing(lane, weight)
+        return min(self.rows, own * all_weights // weight)
+
+    def _standing(self, lane: str, weight: int) -> tuple[int, int]:
+        """Return a lane's own rows, and the weights of all lanes with it."""
+        own = self._lanes.get(lane)
+        if own is None or not own.waiting:
+            return 0, self._weight + weight
+        return own.rows, self._weight - own.weight + weight
+
+    def _begun(self) -> Iterator[Request]:
+        """Walk the requests of which a part has run; they are the first of their lanes."""
+        for lane in self._lanes.values():
+            head = next(iter(lane.waiting), None)
+            if head is not None and head.taken:
+                yield head
+
+    def _quantum(self, lane: _Lane) -> int:
+        return math.ceil(self._round_rows * lane.weight / max(self._weight, 1))
+
+    def _next_lane(self) -> _Lane | None:
+        """Find whose turn it is; lanes that ran empty are forgotten when their turn comes.
+
+        A new lane that ran empty takes its place among the old ones first: otherwise one that
+        comes and goes would be new for ever.
+        """
+        while self._new or self._old:
+            lanes = self._new or self._old
+            lane = lanes[0]
+            if lane.waiting:
+                return lane
+            lanes.popleft()
+            if lanes is self._new and self._old:
+                self._old.append(lane)
+            else:
+                del self._lanes[lane.name]
+        return None
+
+    def _end_turn(self, lane: _Lane, *, is_stuck: bool) -> None:
+        """Give a lane its share of the next round, at the end of the line.
+
+        Where everybody is in debt, the rounds in which nobody could take anything are skipped.
+        """
+        (self._new or self._old).popleft()
+        self._old.append(lane)
+        lane.balance += self._quantum(lane)
+        if is_stuck:
+            waiting = [lane for lane in self._lanes.values() if lane.waiting]
+            rounds = min(-lane.balance // self._quantum(lane) for lane in waiting)
+            for other in waiting:
+                other.balance += max(rounds, 0) * self._quantum(other)
+
+    def _count_off(self, lane: _Lane, rows: int) -> None:
+        """Count rows that wait no more; with the last, everything is forgotten."""
+        lane.rows -= rows
+        self.rows -= rows
+        if rows and not lane.waiting:
+            self._weight -= lane.weight
+        if not self.rows:
+            self._lanes.clear()
+            self._new.clear()
+            self._old.clear()
+
+
+def _serve(lane: _Lane, batch: list[Piece], room: int, *, whole_rows: int, alone_rows: int) -> int:
+    """Move rows of one lane into the batch while its balance and the room allow."""
+    left = room
+    while left > 0 and lane.balance > 0 and lane.waiting:
+        head = next(iter(lane.waiting))
+        if batch and head.key != batch[0].request.key:
+            break
+        if head.rows > whole_rows:
+            rows = min(head.left, max(min(left, lane.balance), alone_rows))
+        elif head.rows <= left or not batch:
+            rows = head.rows
+        else:
+            break
+        alone_rows = 0
+        batch.append(head.cut(rows))
+        if not head.left:
             del lane.waiting[head]
-            self._take_off(lane, head)
-        return room - left
+        lane.balance -= rows
+        left -= rows
+    return room - left
 
-    def _take_off(self, lane: _Lane, request: Request) -> None:
-        lane.rows -= request.rows
-        self.rows -= request.rows
-        if not lane.waiting:
-            del self._lanes[request.lane]
 
-    def _advance(self) -> None:
-        """Skip the rounds in which nobody could have afforded its first request."""
-        lanes = self._lanes.values()
-        lack = min(next(iter(lane.waiting)).rows - lane.balance for lane in lanes)
-        for lane in lanes:
-            lane.balance += max(lack, 0)
+def _is_displaceable(lane: _Lane) -> bool:
+    return bool(lane.waiting) and not next(reversed(lane.waiting)).taken

@@ -4,6 +4,7 @@ Verify, load, compile its contract, warm it up, and check it against its golden 
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from inference.errors import InferenceError, ModelFailed, ModelRefused
 from inference.holders import Holders
 from inference.manifest import Manifest, OutputDoc
 from inference.onnx_runtime import OnnxRuntime
-from inference.quickness import has_known_time, measure_quick_rows
+from inference.quickness import has_known_time, measure_quick_rows, measure_run_seconds
 from inference.repository import Golden, ModelFiles, parse_files
 from inference.runtime import Runtime
 from inference.settings import InferenceSettings
@@ -60,6 +61,15 @@ class ModelVersion:
     quick_rows: int = 0
     """Rows that are known to run so quickly that a thread would cost more; 0: always a thread."""
 
+    max_lane_rows: int | None = None
+    """Rows of one lane that may wait; None is no bound of its own."""
+
+    max_delay_seconds: float = 0.0
+    """How long a run that is not full waits for more rows."""
+
+    run_seconds: Mapping[int, float] = field(default_factory=dict)
+    """What the warm-up measured: rows of a run to its seconds."""
+
     holders: Holders = field(default_factory=Holders)
     """The requests that were promised this version."""
 
@@ -91,7 +101,7 @@ def load_contents(
     model = verify_model(path.name, files.model)
     runtime = OnnxRuntime(path.name, files.model, settings)
     try:
-        version = _prepare(path, files, runtime)
+        version = _with_run_seconds(_prepare(path, files, runtime))
         limit_seconds = settings.inline_run_microseconds / 1e6
         if limit_seconds and has_known_time(model, runtime.signature, files.manifest):
             version = _with_quick_rows(version, limit_seconds)
@@ -100,6 +110,16 @@ def load_contents(
         reason = error.reason if isinstance(error, ModelRefused) else str(error)
         raise ModelRefused(path.name, reason) from None
     return version
+
+
+def _with_run_seconds(version: ModelVersion) -> ModelVersion:
+    """Measure a warm model whose runs are shared; one without a known row learns while serving."""
+    if version.max_batch_size == 1 or version.contract.example_row is None:
+        return version
+    run_seconds = measure_run_seconds(
+        version.runtime, version.contract, max_batch_size=version.max_batch_size
+    )
+    return replace(version, run_seconds=run_seconds)
 
 
 def _with_quick_rows(version: ModelVersion, limit_seconds: float) -> ModelVersion:
@@ -133,6 +153,8 @@ def _prepare(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVer
         max_batch_size=manifest.batching.max_batch_size if may_batch else 1,
         max_queue_rows=manifest.batching.max_queue_rows,
         manifest=manifest,
+        max_lane_rows=manifest.batching.lane_rows,
+        max_delay_seconds=manifest.batching.max_queue_delay_microseconds / 1e6,
         digest=files.digests.version,
         outputs=tuple(manifest.outputs),
         example=contract.example_row,

@@ -29,6 +29,17 @@ class Batching(_Section):
     max_queue_rows: int = Field(default=4096, ge=1, le=1_000_000)
     """Rows that may wait; also the most rows of one request."""
 
+    max_lane_rows: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Rows of one tenant that may wait, unless it is a single request; absent: half of all."""
+
+    max_queue_delay_microseconds: int = Field(default=0, ge=0, le=1_000_000)
+    """How long a run that is not full waits for more rows; 0 runs whatever waits at once."""
+
+    @property
+    def lane_rows(self) -> int:
+        """Rows of one tenant that may wait; never less than a run takes."""
+        return self.max_lane_rows or max(self.max_queue_rows // 2, self.max_batch_size)
+
     @model_validator(mode="after")
     def _queue_holds_a_batch(self) -> Self:
         if self.max_queue_rows < self.max_batch_size:

@@ -1,9 +1,11 @@
 """Answer predictions: one batcher for each model version."""
 
+import math
 from collections.abc import Coroutine
 from concurrent.futures import Executor
 from typing import Any
 
+from inference.batch_queue import QueueLimits
 from inference.batcher import Batcher, Prediction
 from inference.registry import ModelVersion, Registry
 from inference.tensors import Tensors
@@ -23,9 +25,14 @@ class Predictor:
         self._batchers[model_version] = Batcher(
             model_version.runtime,
             executor=self._executor,
-            max_batch_size=model_version.max_batch_size,
-            max_queue_rows=model_version.max_queue_rows,
-            quick_rows=model_version.quick_rows,
+            limits=QueueLimits(
+                max_batch_size=model_version.max_batch_size,
+                max_queue_rows=model_version.max_queue_rows,
+                max_lane_rows=model_version.max_lane_rows,
+                max_delay_seconds=model_version.max_delay_seconds,
+                quick_rows=model_version.quick_rows,
+            ),
+            run_seconds=model_version.run_seconds,
             name=model_version.name,
         )
 
@@ -41,14 +48,24 @@ class Predictor:
         rows: int,
         lane: str,
         deadline: float,
+        weight: int = 1,
     ) -> Coroutine[Any, Any, Prediction]:
         """Give a prediction to await; raises as `Batcher.predict`."""
         batcher = self._batchers[model_version]
-        return batcher.predict(tensors, rows=rows, lane=lane, deadline=deadline)
+        return batcher.predict(tensors, rows=rows, lane=lane, deadline=deadline, weight=weight)
 
-    def check_room(self, model_version: ModelVersion, *, rows: int, lane: str) -> None:
-        """Refuse what the queue has no room for now; raises as `Batcher.check_room`."""
-        self._batchers[model_version].check_room(rows=rows, lane=lane)
+    def check_room(
+        self,
+        model_version: ModelVersion,
+        *,
+        rows: int,
+        lane: str,
+        deadline: float = math.inf,
+        weight: int = 1,
+    ) -> None:
+        """Refuse now what would be refused later; raises as `Batcher.check_room`."""
+        batcher = self._batchers[model_version]
+        batcher.check_room(rows=rows, lane=lane, deadline=deadline, weight=weight)
 
     def batcher_of(self, model_version: ModelVersion) -> Batcher:
         """Find the batcher, which counts runs, rows and failures."""

@@ -1,4 +1,4 @@
-"""Find how many rows a model runs so quickly that handing them to a thread would cost more.
+"""Measure how long a warm model runs, and where a thread would cost more than the run.
 
 A hand-over to a thread and back wakes two threads and passes the interpreter twice, which costs
 more than a small model's run. Only runs whose time is known beforehand may stay on the event loop:
@@ -10,8 +10,11 @@ from time import perf_counter
 
 import onnx
 
+from inference.batch_run import run_alone
 from inference.contract import Contract
+from inference.errors import InferenceError
 from inference.manifest import Manifest
+from inference.run_times import sizes_up_to
 from inference.runtime import Runtime
 from inference.signature import VARIABLE, Signature
 from inference.tensors import BYTES, Tensors
@@ -19,6 +22,8 @@ from inference.verification import has_value_driven_work
 
 _ROWS = (1, 4, 16, 64, 256, 1024)
 _REPEATS = 5
+_BUDGET_SECONDS = 0.5
+"""For all sizes of a model together; the larger ones are learned while serving where it ends."""
 
 
 def has_known_time(model: onnx.ModelProto, signature: Signature, manifest: Manifest) -> bool:
@@ -47,7 +52,35 @@ def measure_quick_rows(runtime: Runtime, contract: Contract, *, limit_seconds: f
     return quick
 
 
+def measure_run_seconds(
+    runtime: Runtime, contract: Contract, *, max_batch_size: int
+) -> dict[int, float]:
+    """Measure runs of 1, 2, 4 ... `max_batch_size` rows: rows to seconds, the best of five.
+
+    It ends early where the next size would cost more time than is left, or the model fails.
+    """
+    measured: dict[int, float] = {}
+    ends_at = perf_counter() + _BUDGET_SECONDS
+    for rows in sizes_up_to(max_batch_size):
+        if not contract.fewest_rows <= rows <= contract.max_rows:
+            continue
+        tensors = contract.rows_to_tensors([contract.example_row] * rows)
+        try:
+            best = _seconds(runtime, tensors)
+        except InferenceError:
+            break
+        for _ in range(_REPEATS - 1):
+            if perf_counter() + best < ends_at:
+                best = min(best, _seconds(runtime, tensors))
+        measured[rows] = best
+        if perf_counter() + 2 * best > ends_at:
+            break
+    return measured
+
+
 def _seconds(runtime: Runtime, tensors: Tensors) -> float:
     started = perf_counter()
-    runtime.run(tensors)
+    outcome = run_alone(runtime, tensors)
+    if isinstance(outcome, InferenceError):
+        raise outcome
     return perf_counter() - started

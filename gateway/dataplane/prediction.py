@@ -7,7 +7,7 @@ and an error is never on the bill. Nothing here knows HTTP or gRPC.
 """
 
 from asyncio import CancelledError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
@@ -253,18 +253,16 @@ class PredictionPath:
         decoded_at = perf_counter()
         if decoded.timeout_seconds is not None:
             call.deadline = min(call.deadline, self._loop_time() + decoded.timeout_seconds)
-        rows, lane = decoded.rows, call.principal.tenant_id
+        rows = decoded.rows
         units = 0 if call.principal.is_test else rows * call.model.unit_weight
         self._journal.ensure_writable()
-        self._predictor.check_room(call.model, rows=rows, lane=lane)
+        self._check_room(call, rows)
         started = perf_counter()
         grant = await self._admit(call, units)
         admitted = perf_counter()
         outcome = Outcome.FAILED
         try:
-            prediction = await self._predictor.predict(
-                call.model, decoded.tensors, rows=rows, lane=lane, deadline=call.deadline
-            )
+            prediction = await self._run(call, decoded)
             encoded = call.codec.encode(prediction.outputs, decoded, call.model)
             self._refuse_late(call)
             call.before_record()
@@ -285,6 +283,29 @@ class PredictionPath:
         times = (decoded_at - began, admitted - started, perf_counter() - predicted)
         version = call.model.version
         return Answer(encoded, units, version, grant.policy, grant, prediction, rows, *times)
+
+    def _check_room(self, call: Call, rows: int) -> None:
+        """Refuse what could not be answered, before it costs the caller anything."""
+        principal = call.principal
+        self._predictor.check_room(
+            call.model,
+            rows=rows,
+            lane=principal.tenant_id,
+            weight=principal.weight,
+            deadline=call.deadline,
+        )
+
+    def _run(self, call: Call, decoded: Decoded) -> Coroutine[Any, Any, Prediction]:
+        """Let the model answer, among the other tenants' requests."""
+        principal = call.principal
+        return self._predictor.predict(
+            call.model,
+            decoded.tensors,
+            rows=decoded.rows,
+            lane=principal.tenant_id,
+            weight=principal.weight,
+            deadline=call.deadline,
+        )
 
     async def _admit(self, call: Call, units: int) -> Grant:
         """Admit a call by a catalogue that no answered change is missing from.

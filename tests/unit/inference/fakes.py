@@ -1,18 +1,24 @@
 """Stand-ins for an engine and a thread, which tests drive step by step."""
 
 import asyncio
+import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
 
+from inference.batch_queue import QueueLimits
 from inference.batcher import Batcher, Prediction
 from inference.signature import Signature, TensorSpec
 from inference.tensors import Tensors
 
 POISON = -1.0
+FLAT = dict.fromkeys((1, 2, 4, 8, 16, 32, 64), 1e-3)
+"""Seconds of runs that cost the same whatever their rows: large batches are best."""
+
 FAR = 1e18
 
 
@@ -23,6 +29,10 @@ def doubling_signature(*, is_batchable: bool = True) -> Signature:
     )
 
 
+def _go_on() -> None:
+    """Hold nobody up."""
+
+
 class DoublingRuntime:
     """Answer twice the input, fail on POISON anywhere, and remember what was run."""
 
@@ -30,6 +40,7 @@ class DoublingRuntime:
         self.signature = doubling_signature(is_batchable=is_batchable)
         self.batches: list[Tensors] = []
         self.is_closed = False
+        self.before_run: Callable[[], None] = _go_on
 
     @property
     def rows_of_runs(self) -> list[int]:
@@ -38,6 +49,7 @@ class DoublingRuntime:
 
     def run(self, tensors: Tensors, /) -> Tensors:
         """Double."""
+        self.before_run()
         self.batches.append(tensors)
         if (tensors["x"] == POISON).any():
             raise RuntimeError("poison")
@@ -53,32 +65,73 @@ class SummingRuntime(DoublingRuntime):
 
     def run(self, tensors: Tensors, /) -> Tensors:
         """Sum up."""
+        self.before_run()
         self.batches.append(tensors)
         return {"y": np.array([tensors["x"].sum()])}
 
 
 class HeldExecutor(Executor):
-    """Keep what is submitted until the test runs it."""
+    """One thread, which stops before each run until the test lets it go on.
+
+    Thread and test are never active at the same time, so that every interleaving is the test's.
+    """
 
     def __init__(self) -> None:
-        self.held: deque[Callable[[], object]] = deque()
-        self.most_held = 0
+        self.held = 0
+        """Runs that the thread has stopped before: one or none."""
+        self.most_submitted = 0
+        self._jobs: deque[Callable[[], object]] = deque()
+        self._is_at_work = False
+        self._is_running = False
+        self._stopped = threading.Semaphore(0)
+        self._go_on = threading.Semaphore(0)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 - as the superclass
-        """Hold a call."""
-        self.held.append(lambda: fn(*args, **kwargs))
-        self.most_held = max(self.most_held, len(self.held))
+        """Begin a call, up to the run in it; it waits where another one is begun."""
+        self._jobs.append(lambda: fn(*args, **kwargs))
+        self.most_submitted = max(self.most_submitted, self.held + len(self._jobs))
+        if not self._is_at_work:
+            self._begin()
         return Future()
 
+    def before_run(self) -> None:
+        """Stop the thread, unless it was let go for this call already."""
+        if self._is_at_work and not self._is_running:
+            self.held = 1
+            self._stopped.release()
+            self._go_on.acquire()
+            self._is_running = True
+
+    def let_go(self) -> None:
+        """Let the run that is held go on to its end, and begin the next."""
+        self.held = 0
+        self._go_on.release()
+        self._stopped.acquire()
+        self._begin()
+
     async def run_next(self) -> None:
-        """Run the oldest call that is held, and let the loop take note of it."""
-        self.held.popleft()()
+        """Let the run that is held go on, and the loop take note of it."""
+        self.let_go()
         await turn()
 
     async def run_all(self) -> None:
         """Run whatever is held, and what that brings, until nothing is."""
         while self.held:
             await self.run_next()
+
+    def _begin(self) -> None:
+        while self._jobs and not self.held:
+            self._is_at_work = True
+            threading.Thread(target=self._work, args=(self._jobs.popleft(),), daemon=True).start()
+            self._stopped.acquire()
+        self._is_at_work = bool(self.held)
+
+    def _work(self, job: Callable[[], object]) -> None:
+        self._is_running = False
+        try:
+            job()
+        finally:
+            self._stopped.release()
 
 
 class InlineExecutor(Executor):
@@ -99,6 +152,28 @@ class FakeClock:
     def __call__(self) -> float:
         """Tell the time."""
         return self.now
+
+
+def make_batcher(
+    runtime: DoublingRuntime,
+    executor: Executor,
+    *,
+    run_seconds: Mapping[int, float] = FLAT,
+    slow_seconds: float = 0.005,
+    clock: Callable[[], float] = time.monotonic,
+    **limits: float,
+) -> Batcher:
+    """Make a batcher that has learned its times already."""
+    if isinstance(executor, HeldExecutor):
+        runtime.before_run = executor.before_run
+    return Batcher(
+        runtime,
+        executor=executor,
+        limits=QueueLimits(**limits),  # type: ignore[arg-type]
+        run_seconds=run_seconds,
+        slow_seconds=slow_seconds,
+        clock=clock,
+    )
 
 
 async def turn() -> None:

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from inference.batcher import Batcher, Prediction
 from inference.errors import ModelFailed
-from tests.unit.inference.fakes import POISON, DoublingRuntime, HeldExecutor, ask, turn
+from tests.unit.inference.fakes import (
+    POISON,
+    DoublingRuntime,
+    HeldExecutor,
+    ask,
+    make_batcher,
+    turn,
+)
 
 CAPACITY = 8
 
@@ -46,7 +53,7 @@ class Scene:
 
     async def play(self, script: list[tuple[object, ...]]) -> None:
         """Take every step, then let everything run to its end."""
-        batcher = Batcher(self.runtime, executor=self.executor, max_batch_size=CAPACITY)
+        batcher = make_batcher(self.runtime, self.executor, max_batch_size=CAPACITY)
         for step in script:
             await self._take(batcher, step)
         await turn()
@@ -95,9 +102,8 @@ def test_every_caller_is_answered_once_with_its_own_rows(script: list[tuple[obje
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(steps, max_size=40))
-def test_no_run_is_over_the_batch_size_unless_alone(script: list[tuple[object, ...]]) -> None:
-    """A run has at most the batch size in rows, or the rows of a single caller."""
+def test_no_run_is_over_the_batch_size(script: list[tuple[object, ...]]) -> None:
+    """However many rows one caller has."""
     scene = Scene()
     asyncio.run(scene.play(script))
-    alone = {len(caller.values) for caller in scene.callers}
-    assert all(rows <= CAPACITY or rows in alone for rows in scene.runtime.rows_of_runs)
+    assert all(rows <= CAPACITY for rows in scene.runtime.rows_of_runs)

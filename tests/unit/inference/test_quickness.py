@@ -8,7 +8,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from inference.batcher import Batcher
 from inference.manifest import Manifest, parse_manifest
 from inference.quickness import has_known_time
 from inference.signature import Signature, TensorSpec
@@ -19,6 +18,7 @@ from tests.unit.inference.fakes import (
     HeldExecutor,
     ask,
     doubled,
+    make_batcher,
     rows_of,
     turn,
 )
@@ -89,12 +89,12 @@ def test_text_that_nothing_describes_has_no_known_time() -> None:
 async def test_few_rows_run_on_the_loop_and_many_in_the_thread() -> None:
     """The number of rows that was measured decides."""
     executor = HeldExecutor()
-    batcher = Batcher(DoublingRuntime(), executor=executor, quick_rows=2)
+    batcher = make_batcher(DoublingRuntime(), executor, quick_rows=2)
     quick = await batcher.predict(rows_of(1, 2), rows=2, lane="a", deadline=FAR)
     slow = asyncio.ensure_future(batcher.predict(rows_of(1, 2, 3), rows=3, lane="a", deadline=FAR))
     await turn()
     assert doubled(quick) == [2, 4]
-    assert len(executor.held) == 1
+    assert executor.held == 1
     await executor.run_all()
     assert doubled(await slow) == [2, 4, 6]
     batcher.close()
@@ -103,7 +103,7 @@ async def test_few_rows_run_on_the_loop_and_many_in_the_thread() -> None:
 async def test_callers_of_one_round_share_a_run_on_the_loop() -> None:
     """Staying on the loop changes nothing about batches; the culprit still fails alone."""
     runtime = DoublingRuntime()
-    batcher = Batcher(runtime, executor=HeldExecutor(), quick_rows=8)
+    batcher = make_batcher(runtime, HeldExecutor(), quick_rows=8)
     asked = [ask(batcher, value) for value in (1.0, POISON, 3.0)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert runtime.rows_of_runs == [3, 1, 1, 1]
@@ -118,12 +118,12 @@ async def test_callers_of_one_round_share_a_run_on_the_loop() -> None:
 async def test_model_that_turns_slow_goes_to_the_thread() -> None:
     """Three slow runs in a row, and no further run holds the loop up."""
     executor = HeldExecutor()
-    batcher = Batcher(DoublingRuntime(), executor=executor, quick_rows=8, slow_seconds=0.0)
+    batcher = make_batcher(DoublingRuntime(), executor, quick_rows=8, slow_seconds=0.0)
     for _ in range(3):
         await ask(batcher, 1.0)
     late = asyncio.ensure_future(ask(batcher, 1.0))
     await turn()
-    assert len(executor.held) == 1
+    assert executor.held == 1
     await executor.run_all()
     assert doubled(await late) == [2]
     batcher.close()

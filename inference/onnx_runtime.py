@@ -28,7 +28,7 @@ _LOAD_ERRORS = (
 
 
 class OnnxRuntime:
-    """One session, which serves one run at a time."""
+    """One session, which threads may share: ONNX Runtime keeps nothing of a run in it."""
 
     def __init__(self, name: str, content: bytes, settings: InferenceSettings = _DEFAULTS) -> None:
         """Load a model that was verified.

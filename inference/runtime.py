@@ -14,7 +14,10 @@ class Runtime(Protocol):
         """Tell what the model takes and gives."""
 
     def run(self, tensors: Tensors, /) -> Tensors:
-        """Run the model once, blocking the calling thread; never called twice at the same time.
+        """Run the model once, blocking the calling thread.
+
+        Called once at a time for callers, and perhaps from one more thread beside it, for a request
+        that is mirrored.
 
         Raises:
             InputInvalid: the graph cannot take values like these.

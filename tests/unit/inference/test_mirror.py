@@ -1,18 +1,28 @@
 """Requests that the other version of a trial is asked in the shadow."""
 
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from inference.batcher import Batcher
 from inference.loading import ModelVersion
 from inference.mirror import Mirror, Mirrored, Served
 from inference.predictor import Predictor
 from inference.registry import Registry
 from inference.router import Router
 from inference.routing import Route
-from tests.unit.inference.fakes import POISON, FakeClock, rows_of, turn
+from inference.tensors import Tensors
+from tests.unit.inference.fakes import (
+    POISON,
+    DoublingRuntime,
+    FakeClock,
+    ask,
+    rows_of,
+    turn,
+)
 from tests.unit.inference.trials import SHADOW, FakeRegistry, FakeVersion, route_with
 
 
@@ -72,10 +82,14 @@ class Shadow:
         self.thread = SteppedThread(self.clock)
         self.router = Router(cast("Registry", self.registry))
         self.router.routes = {"m": SHADOW}
-        self.mirror = Mirror(
+        self.mirror = self.mirror_in(self.thread)
+
+    def mirror_in(self, executor: Executor) -> Mirror:
+        """Build a mirror that runs in an executor."""
+        return Mirror(
             self.router,
             cast("Predictor", self.predictor),
-            executor=self.thread,
+            executor=executor,
             listener=lambda _route, mirrored: self.told.append(mirrored),
             clock=self.clock,
         )
@@ -176,3 +190,34 @@ async def test_broken_run_stops_nothing() -> None:
     await turn()
     shadow.offer(1.0)
     assert len(shadow.thread.waiting) == 1
+
+
+class HungRuntime(DoublingRuntime):
+    """Answer nothing until the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = threading.Event()
+
+    def run(self, tensors: Tensors, /) -> Tensors:
+        """Wait."""
+        self.may_end.wait()
+        return super().run(tensors)
+
+
+async def test_challenger_that_hangs_holds_no_caller_up() -> None:
+    """The champion answers as ever, on its own thread, however long the challenger takes."""
+    shadow = Shadow()
+    hung = HungRuntime()
+    shadow.challenger.runtime = hung
+    with ThreadPoolExecutor(1) as model_thread, ThreadPoolExecutor(1) as mirror_thread:
+        champion = cast("ModelVersion", shadow.registry.versions["1"])
+        batcher = Batcher(champion.runtime, executor=model_thread)
+        shadow.mirror = shadow.mirror_in(mirror_thread)
+        for number in range(100):
+            prediction = await ask(batcher, float(number))
+            served = Served(champion, rows_of(float(number)), prediction.outputs, 1)
+            shadow.mirror.offer(SHADOW, served)
+        answered = batcher.rows
+        hung.may_end.set()
+    assert (answered, shadow.mirror.passed_over) == (100, 99)

@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,15 @@ def test_closed_engine_lets_go_of_its_session() -> None:
     runtime.close()
     gc.collect()
     assert runtime._session is None
+
+
+def test_two_threads_may_run_at_once() -> None:
+    """A mirrored request runs beside those of callers, and each gets its own answer."""
+    runtime = OnnxRuntime("m", linear_model())
+
+    def is_right(number: int) -> bool:
+        rows = np.full((7, 3), number, np.float32)
+        return bool(np.array_equal(runtime.run({"x": rows})["y"], rows @ WEIGHTS))
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(is_right, range(400)))

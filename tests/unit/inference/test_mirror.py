@@ -7,7 +7,6 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from inference.batcher import Batcher
 from inference.loading import ModelVersion
 from inference.mirror import Mirror, Mirrored, Served
 from inference.predictor import Predictor
@@ -20,6 +19,7 @@ from tests.unit.inference.fakes import (
     DoublingRuntime,
     FakeClock,
     ask,
+    make_batcher,
     rows_of,
     turn,
 )
@@ -212,7 +212,7 @@ async def test_challenger_that_hangs_holds_no_caller_up() -> None:
     shadow.challenger.runtime = hung
     with ThreadPoolExecutor(1) as model_thread, ThreadPoolExecutor(1) as mirror_thread:
         champion = cast("ModelVersion", shadow.registry.versions["1"])
-        batcher = Batcher(champion.runtime, executor=model_thread)
+        batcher = make_batcher(shadow.registry.versions["1"].runtime, model_thread)
         shadow.mirror = shadow.mirror_in(mirror_thread)
         for number in range(100):
             prediction = await ask(batcher, float(number))

@@ -125,6 +125,18 @@ def model_metadata(registry: Registry, name: str, version: str | None = None) ->
     )
 
 
+def version_of_label(registry: Registry, name: str, label: str) -> str:
+    """Say which version a label of a model stands for.
+
+    Raises:
+        ModelNotFound: there is no such model or label.
+    """
+    version = registry.labels(name).get(label)
+    if version is None:
+        raise ModelNotFound(name, label)
+    return version
+
+
 def example_body(model: ModelVersion) -> dict[str, Any] | None:
     """Make a body that `:predict` takes as it stands; None where no example is known."""
     row = model.example

@@ -14,6 +14,7 @@ from gateway.model_documents import (
     model_metadata,
     model_status,
     usable_names,
+    version_of_label,
 )
 from gateway.routes.responses import problem_responses
 from inference.errors import ModelNotFound
@@ -64,6 +65,32 @@ async def read_version_metadata(
 ) -> ModelMetadata:
     """Read the signature, the contract and an example of one version."""
     _check_granted(caller, model)
+    return model_metadata(opened.registry, model, version)
+
+
+@router.get(
+    "/{model}/labels/{label}", operation_id="getModelLabel", responses=problem_responses(404)
+)
+async def read_label(
+    *, caller: Reader, model: str, label: str, opened: Opened
+) -> ModelStatusDocument:
+    """Read the state of the version that a label stands for."""
+    _check_granted(caller, model)
+    version = version_of_label(opened.registry, model, label)
+    return model_status(opened.registry, model, version)
+
+
+@router.get(
+    "/{model}/labels/{label}/metadata",
+    operation_id="getModelLabelMetadata",
+    responses=problem_responses(404),
+)
+async def read_label_metadata(
+    *, caller: Reader, model: str, label: str, opened: Opened
+) -> ModelMetadata:
+    """Read the signature, the contract and an example of the version that a label stands for."""
+    _check_granted(caller, model)
+    version = version_of_label(opened.registry, model, label)
     return model_metadata(opened.registry, model, version)
 
 

@@ -30,8 +30,8 @@ async def compare_versions(
     """
     _check_served(caller, model, opened)
     await opened.trials.hand_in()
-    trial = await opened.trials.store.get_trial(model)
-    return ComparisonDocument.of(trial, await opened.trials.store.get_counts(trial))
+    trial = await opened.models.get_trial(model)
+    return ComparisonDocument.of(trial, await opened.models.get_counts(trial))
 
 
 @router.put(
@@ -53,7 +53,7 @@ async def begin_trial(
     It is in force with the next request on every worker. The same wish once more changes nothing.
     """
     _check_served(caller, model, opened)
-    return TrialDocument.of(await opened.trials.store.begin_trial(model, wish.wish, actor=actor))
+    return TrialDocument.of(await opened.models.begin_trial(model, wish.wish, actor=actor))
 
 
 @router.delete(
@@ -65,7 +65,7 @@ async def begin_trial(
 async def end_trial(*, caller: Writer, model: str, opened: Opened, actor: Acting) -> None:
     """Let the champion answer everything again; what the trial showed stays until the next one."""
     _check_served(caller, model, opened)
-    await opened.trials.store.end_trial(model, actor=actor)
+    await opened.models.end_trial(model, actor=actor)
 
 
 def _check_served(caller: Principal, model: str, opened: Services) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 PATH_IDS = {
-    *("tenant_id", "key_id", "client_id", "plan_id", "model", "version"),
+    *("tenant_id", "key_id", "client_id", "plan_id", "model", "version", "label"),
     *("admin_id", "session_id"),
 }
 QUERY_IDS = {"tenant_id", "after", "target"}

@@ -55,7 +55,7 @@ class Gate:
         """Make one request for each operation, its ids to be filled in."""
         document = (await self.client.get("/openapi.json")).json()
         ids = dict.fromkeys(PATH_IDS, "0")
-        own = ids | {"model": MODEL, "version": "1"}
+        own = ids | {"model": MODEL, "version": "1", "label": "champion"}
         return [request for request, _ in requests_of(document, own)]
 
     async def ask(self, request: Request, credential: str) -> httpx.Response:

@@ -106,6 +106,7 @@ def make_neighbours(server: Server) -> Neighbours:
         "plan_id": plan_id,
         "model": "shared",
         "version": "1",
+        "label": "champion",
         "admin_id": "adm_0000000000000000",
         "session_id": "ses_0000000000000000",
     }

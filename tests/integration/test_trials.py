@@ -1,23 +1,15 @@
 """A challenger on trial with several workers: all follow at once, and what they see adds up."""
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.models.trial_store import TrialStore
-from gateway.models.version_store import FoundVersion
-from gateway.records import open_store
-from gateway.settings import Settings
-from inference.version_policy import VersionPolicy
-from tests.actors import TESTER
 from tests.redis_server import running_redis
 from tests.repositories import scaled_model, write_model
 from tests.serving import ROOT
@@ -42,18 +34,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         }
         running = Stack(tmp_path, workers=3, settings=settings)
         running.start()
-        asyncio.run(_register(tmp_path))
         yield running
         running.stop()
-
-
-async def _register(data_dir: Path) -> None:
-    async with open_store(Settings(data_dir=data_dir)) as store:
-        found = [
-            FoundVersion(MODEL, version, f"{version:0>64}", VersionPolicy())
-            for version in ("1", "2")
-        ]
-        await store.part(TrialStore).register_found(found, actor=TESTER, worker_id="")
 
 
 def versions_of(stack: Stack, requests: int) -> Counter[str]:

@@ -63,6 +63,12 @@ OPERATIONS = {
     "getModelVersionMetadata": Operation(
         "GET", "/v1/models/double/versions/1/metadata", frozenset({PREDICT, MODELS_READ})
     ),
+    "getModelLabel": Operation(
+        "GET", "/v1/models/double/labels/champion", frozenset({PREDICT, MODELS_READ})
+    ),
+    "getModelLabelMetadata": Operation(
+        "GET", "/v1/models/double/labels/champion/metadata", frozenset({PREDICT, MODELS_READ})
+    ),
     "compareVersions": Operation("GET", "/v1/models/double/comparison", frozenset({MODELS_WRITE})),
     "beginTrial": Operation(
         "PUT",

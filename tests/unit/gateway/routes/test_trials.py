@@ -8,9 +8,7 @@ import pytest
 
 from gateway.cli.migrate import bring_up_to_date
 from gateway.models.records import CHAMPION
-from gateway.models.version_store import FoundVersion
 from gateway.settings import Settings
-from inference.version_policy import VersionPolicy
 from tests.actors import TESTER
 from tests.repositories import scaled_model, write_model
 from tests.unit.gateway.routes.control_plane import Caller, ControlPlane, open_control_plane
@@ -32,13 +30,6 @@ async def plane(settings: Settings) -> AsyncIterator[ControlPlane]:
     write_model(settings.model_repository, "scaled", scaled_model(2), version=2)
     await bring_up_to_date(settings)
     async with open_control_plane(settings) as control_plane:
-        store = control_plane.services.trials.store
-        if not (await store.read_book("scaled")).versions:
-            found = [
-                FoundVersion("scaled", version, f"{version:0>64}", VersionPolicy())
-                for version in ("1", "2")
-            ]
-            await store.register_found(found, actor=TESTER, worker_id="")
         yield control_plane
 
 
@@ -94,6 +85,23 @@ async def test_named_version_is_no_part_of_the_trial(plane: ControlPlane) -> Non
     answer = await plane.customer.post(path, {"instances": [3.0]})
     assert answer.json() == {"predictions": [6.0]}
     assert (await compared(plane))["versions"]["2"]["served"]["requests"] == 0
+
+
+async def test_label_names_the_version_on_trial(plane: ControlPlane) -> None:
+    """Predictions, state and metadata of the challenger, for as long as it is one."""
+    await begin(plane, weight=0.5)
+    path = "/v1/models/scaled/labels/challenger"
+    answer = await plane.customer.post(path + ":predict", {"instances": [3.0]})
+    assert (answer.headers["tollgate-model-version"], answer.json()) == (
+        "1",
+        {"predictions": [3.0]},
+    )
+    state = (await plane.customer.get(path)).json()
+    assert [item["version"] for item in state["model_version_status"]] == ["1"]
+    assert (await plane.customer.get(path + "/metadata")).json()["version"] == "1"
+    await plane.admin.call("DELETE", TRIAL)
+    for gone in (await plane.customer.get(path), await plane.customer.get(path + "/metadata")):
+        assert (gone.status_code, gone.json()["code"]) == (404, "model_not_found")
 
 
 async def test_comparison_counts_each_version(plane: ControlPlane) -> None:
@@ -160,7 +168,7 @@ async def test_ended_trial_leaves_the_champion_alone(plane: ControlPlane) -> Non
 async def test_promotion_ends_the_trial(plane: ControlPlane) -> None:
     """The challenger's label moves to the champion's place in one step."""
     await begin(plane, weight=0.5)
-    store = plane.services.trials.store
+    store = plane.services.models
     await store.set_label("scaled", CHAMPION, version="1", actor=TESTER)
     assert (await compared(plane))["trial"]["ended_at"] is not None
 

@@ -22,6 +22,7 @@ from inference.errors import DeadlineExceeded, ModelNotReady
 from inference.requests import Piece, Request
 from inference.run_times import RunTimes
 from inference.runtime import Runtime
+from inference.statistics import ModelStatistics
 from inference.tensors import Tensors
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Batcher:
         self.runs = 0
         self.rows = 0
         self.failures = 0
+        self.statistics = ModelStatistics()
         self.on_run: Callable[[BatchRun, int], None] = _tell_nobody
         """Told of each run and its rows."""
         self.times = RunTimes(limits.max_batch_size, run_seconds)
@@ -277,6 +279,7 @@ class Batcher:
         self.runs += run.runs
         self.rows += rows
         self.on_run(run, rows)
+        self.statistics.note_run(run, rows, settled)
         if not run.is_splittable:
             logger.warning("%s: outputs have no row for each row; batching is off", self._name)
         for request, outcome in settled:

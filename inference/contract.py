@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from inference.errors import ContractViolated, InputInvalid, TooManyRows
 from inference.fields import Field
-from inference.json_schemas import prediction_schema, row_schema
+from inference.json_schemas import element_json_schema, prediction_schema, row_schema
 from inference.manifest import OutputDoc
 from inference.packing import Packing
 from inference.rows import BareRows, FieldRows
-from inference.signature import VARIABLE, Signature
+from inference.signature import VARIABLE, Signature, TensorSpec
 from inference.table import Cells, lay_out
 from inference.tensor_rules import ColumnRules, check_declaration
 from inference.tensors import DATATYPES_BY_DTYPE, Tensors
@@ -149,6 +149,13 @@ class Contract:
         if self._bare is not None:
             return dict(self._fields[0].json_schema)
         return row_schema(self._fields)
+
+    def element_json_schemas(self, spec: TensorSpec) -> list[dict[str, object]]:
+        """Describe the elements of one input: those of a row where features name them, else one."""
+        for rules in self._rules:
+            if rules.name == spec.name:
+                return rules.json_schemas
+        return [element_json_schema(spec.type)]
 
     def prediction_json_schema(self) -> dict[str, object]:
         """Describe one row of an answer as JSON Schema 2020-12."""

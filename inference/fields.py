@@ -141,13 +141,13 @@ def _feature_schema(feature: Feature, datatype: Datatype) -> CoreSchema:
 
 
 def _number_schema(feature: Feature, datatype: Datatype) -> CoreSchema:
-    low, high = _limits(datatype)
+    low, high = number_limits(datatype)
     low = low if feature.minimum is None else max(low, feature.minimum)
     high = high if feature.maximum is None else min(high, feature.maximum)
     if datatype.is_integer:
         return _integer_schema(int(low), int(high))
     if feature.allow_nan:
-        return _open_number_schema(feature, float(_limits(datatype)[1]))
+        return _open_number_schema(feature, float(number_limits(datatype)[1]))
     number = core_schema.float_schema(
         strict=True, allow_inf_nan=False, ge=float(low), le=float(high)
     )
@@ -207,7 +207,7 @@ def element_schema(datatype: Datatype) -> CoreSchema:
     if datatype.is_float:
         return core_schema.float_schema(strict=True, allow_inf_nan=True)
     if datatype.is_integer:
-        low, high = _limits(datatype)
+        low, high = number_limits(datatype)
         return _integer_schema(int(low), int(high))
     return core_schema.bool_schema(strict=True)
 
@@ -239,7 +239,8 @@ def _decode_base64(value: dict[str, str]) -> str:
     return base64.b64decode(value["b64"], validate=True).decode()
 
 
-def _limits(datatype: Datatype) -> tuple[float, float]:
+def number_limits(datatype: Datatype) -> tuple[float, float]:
+    """Find the least and the greatest finite number of a datatype."""
     if datatype.is_float:
         largest = float(ml_dtypes.finfo(datatype.dtype).max)  # type: ignore[no-untyped-call]
         return -largest, largest

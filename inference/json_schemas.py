@@ -5,9 +5,10 @@ Source: JSON Schema 2020-12, as OpenAPI 3.1 embeds it.
 
 from collections.abc import Iterable, Sequence
 
-from inference.fields import REQUIRED, Field, described, nested_json_schema
+from inference.fields import REQUIRED, Field, described, nested_json_schema, number_limits
 from inference.manifest import OutputDoc
 from inference.signature import TensorSpec
+from inference.tensors import BYTES, Datatype
 
 
 def row_schema(fields: Iterable[Field]) -> dict[str, object]:
@@ -31,6 +32,17 @@ def prediction_schema(
     if len(properties) == 1:
         return next(iter(properties.values()))
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def element_json_schema(datatype: Datatype) -> dict[str, object]:
+    """Describe one element of a tensor, with the numbers that its datatype holds."""
+    if datatype.name == BYTES:
+        return {"type": "string"}
+    if not (datatype.is_float or datatype.is_integer):
+        return {"type": "boolean"}
+    low, high = number_limits(datatype)
+    kind = "number" if datatype.is_float else "integer"
+    return {"type": kind, "minimum": low, "maximum": high}
 
 
 def _output_schema(spec: TensorSpec, doc: OutputDoc | None) -> dict[str, object]:

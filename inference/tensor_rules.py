@@ -7,12 +7,11 @@ numbers under a minimum, words that are no category, NaN where none is allowed.
 from collections.abc import Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import InputInvalid, Violation
-from inference.fields import Field
+from inference.fields import Field, number_limits
 from inference.manifest import Feature
 from inference.rows import MAX_VIOLATIONS
 from inference.signature import VARIABLE, TensorSpec
@@ -56,6 +55,17 @@ class ColumnRules:
             for feature in features
         ]
         self._bounds = _Bounds(spec.type, features) if spec.type.dtype.kind in "fiuV" else None
+
+    @property
+    def json_schemas(self) -> list[dict[str, object]]:
+        """Describe the elements of one row as they stand in the tensor."""
+        has_flags = self._bounds is not None
+        return [
+            {"enum": [0, 1]}
+            if has_flags and field.json_schema["type"] == "boolean"
+            else field.json_schema
+            for field in self._fields
+        ]
 
     def violations(self, tensor: Tensor) -> list[Violation]:
         """List the first ten things that are wrong, row by row."""
@@ -112,10 +122,4 @@ def _limits(datatype: Datatype, feature: Feature) -> tuple[Any, Any]:
 
 
 def _widest(datatype: Datatype, *, allow_nan: bool) -> tuple[Any, Any]:
-    if not datatype.is_float:
-        info = np.iinfo(datatype.dtype)
-        return int(info.min), int(info.max)
-    if allow_nan:
-        return -np.inf, np.inf
-    largest = float(ml_dtypes.finfo(datatype.dtype).max)  # type: ignore[no-untyped-call]
-    return -largest, largest
+    return (-np.inf, np.inf) if allow_nan else number_limits(datatype)

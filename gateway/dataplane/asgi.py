@@ -7,22 +7,18 @@ together; the operations are nevertheless part of the one OpenAPI document (`ope
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway.addresses import source_of
 from gateway.credentials import extract_credential
 from gateway.dataplane.codecs import choose_codec
-from gateway.dataplane.paths import PREDICT_ROUTE, read_target
+from gateway.dataplane.compression import compressed, wanted_coding
+from gateway.dataplane.paths import INFER, PREDICT_ROUTE, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
+from gateway.dataplane.request_body import BodyReader
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.watch import Receive, Watch
-from gateway.errors import (
-    BodyTooLarge,
-    ClientDisconnected,
-    EncodingUnsupported,
-    MethodNotAllowed,
-    RequestInvalid,
-)
+from gateway.errors import MethodNotAllowed
 from gateway.limits.headers import limit_headers
 from gateway.observability.exchange import Exchange
 from gateway.observability.observer import RequestObserver
@@ -31,8 +27,6 @@ from gateway.problems import Problem, noted_problem, send_problem
 Headers = list[tuple[bytes, bytes]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
-
-_Body = TypeVar("_Body", bytes, bytearray)
 
 
 class PredictionDoor:
@@ -49,7 +43,7 @@ class PredictionDoor:
     ) -> None:
         self._request_ids = request_ids
         self._observer = observer
-        self._max_body_bytes = max_body_bytes
+        self._bodies = BodyReader(max_body_bytes)
         self._timeout_seconds = timeout_seconds
         self._trusts_proxy = trusts_proxy
 
@@ -112,19 +106,24 @@ class PredictionDoor:
                 asyncio.get_running_loop().time() + self._timeout_seconds,
                 selection=target.selection,
             )
-            return await self._predict(call, scope, receive, exchange=exchange)
+            answer = await self._predict(
+                call, scope, receive, operation=target.operation, exchange=exchange
+            )
         finally:
             path.leave(model)
+        if target.operation == INFER and (coding := wanted_coding(headers)) is not None:
+            answer.encoded = await compressed(answer.encoded, coding)
+        return answer
 
     async def _predict(
-        self, call: Call, scope: Scope, receive: Receive, *, exchange: Exchange
+        self, call: Call, scope: Scope, receive: Receive, *, operation: str, exchange: Exchange
     ) -> Answer:
         """Read the body and answer it, unless the client leaves first."""
         watch = Watch(receive, deadline=call.deadline)
         call.before_record = watch.close
         path: PredictionPath = scope["state"]["services"].prediction
         try:
-            body = await self._read(scope["headers"], receive)
+            body = await self._bodies.read(scope["headers"], receive, operation)
             watch.body_read()
             exchange.bytes_in = len(body)
             return await path.predict(call, body, bytes_in=len(body))
@@ -135,50 +134,6 @@ class PredictionDoor:
             raise watch.reason from None
         finally:
             watch.close()
-
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        """Read the body within the cap.
-
-        Raises:
-            BodyTooLarge: announced or found to be over the cap.
-            ClientDisconnected: it ended early.
-            EncodingUnsupported: it is compressed.
-        """
-        _check_body_headers(headers, self._max_body_bytes)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            return await self._read_rest(bytearray(body), receive)
-        return self._capped(body)
-
-    async def _read_rest(self, body: bytearray, receive: Receive) -> bytes:
-        has_more = True
-        while has_more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnected
-            body += message.get("body", b"")
-            self._capped(body)
-            has_more = message.get("more_body", False)
-        return bytes(body)
-
-    def _capped(self, body: _Body) -> _Body:
-        if len(body) > self._max_body_bytes:
-            raise BodyTooLarge(self._max_body_bytes)
-        return body
-
-
-def _check_body_headers(headers: Headers, max_body_bytes: int) -> None:
-    for name, value in headers:
-        if name == b"content-length":
-            if not value.isdigit():
-                raise RequestInvalid("Content-Length is not a number")
-            if int(value) > max_body_bytes:
-                raise BodyTooLarge(max_body_bytes)
-        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise EncodingUnsupported
 
 
 def _uncancel() -> None:

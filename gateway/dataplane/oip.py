@@ -55,7 +55,7 @@ class OipCodec:
             raise RequestInvalid("Inference-Header-Content-Length is not a number")
         return cls(int(given[0]))
 
-    def decode(self, body: bytes, model: ModelVersion) -> DecodedInfer:
+    def decode(self, body: bytes | memoryview, model: ModelVersion) -> DecodedInfer:
         """Read a request.
 
         Raises:
@@ -80,7 +80,7 @@ class OipCodec:
         """Write the answer; raises as `write_answer`."""
         return write_answer(outputs, decoded.wanted, request_id=decoded.id, model=model)
 
-    def _parts(self, body: bytes) -> tuple[bytes, memoryview]:
+    def _parts(self, body: bytes | memoryview) -> tuple[bytes, memoryview]:
         """Cut a body into its JSON and its binary part; only the JSON is copied.
 
         Raises:
@@ -89,5 +89,7 @@ class OipCodec:
         length = len(body) if self._header_length is None else self._header_length
         if length > len(body):
             raise RequestInvalid("Inference-Header-Content-Length is more than the body has")
+        if length == len(body) and isinstance(body, bytes):
+            return body, memoryview(b"")
         view = memoryview(body)
-        return body if length == len(body) else bytes(view[:length]), view[length:]
+        return bytes(view[:length]), view[length:]

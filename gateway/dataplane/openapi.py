@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from auth.scopes import PREDICT
 from gateway.dataplane.codecs import ARROW, CSV
+from gateway.dataplane.openapi_infer import infer_operation
 from gateway.model_documents import example_body
 from inference.registry import ModelVersion, Registry
 
@@ -74,17 +75,17 @@ def _is_newest(model: ModelVersion, registry: Registry | None) -> bool:
 
 def _operations(model: ModelVersion, *, is_newest: bool) -> Document:
     """Describe one loaded version under its own path, and under the bare name if it serves that."""
-    operation = _operation(model)
-    versioned = f"/v1/models/{model.name}/versions/{model.version}:predict"
-    paths = {versioned: {"post": operation | {"operationId": _id(model, model.version)}}}
-    if is_newest:
-        bare = operation | {"operationId": _id(model, "")}
-        paths[f"/v1/models/{model.name}:predict"] = {"post": bare}
+    paths: Document = {}
+    for verb, prefix, operation in (
+        ("predict", f"/v1/models/{model.name}%s:predict", _operation(model)),
+        ("infer", f"/v2/models/{model.name}%s/infer", _guarded(infer_operation(model))),
+    ):
+        name = f"{verb}_{model.name}"
+        versioned = operation | {"operationId": f"{name}_v{model.version}"}
+        paths[prefix % f"/versions/{model.version}"] = {"post": versioned}
+        if is_newest:
+            paths[prefix % ""] = {"post": operation | {"operationId": name}}
     return paths
-
-
-def _id(model: ModelVersion, version: str) -> str:
-    return f"predict_{model.name}" + (f"_v{version}" if version else "")
 
 
 def _operation(model: ModelVersion) -> Document:
@@ -109,22 +110,31 @@ def _operation(model: ModelVersion) -> Document:
     example = example_body(model)
     if example is not None:
         content["example"] = example
-    return {
-        "tags": ["predictions"],
-        "summary": f"Predict with {model.name}",
-        "description": model.description,
-        "security": _SECURITY,
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": content} | (_TABLES if contract.table else {}),
-        },
-        "responses": {
-            "200": {
-                "description": "One prediction for each row, in the order of the rows.",
-                "content": {"application/json": {"schema": answer}} | _TABLES,
+    return _guarded(
+        {
+            "tags": ["predictions"],
+            "summary": f"Predict with {model.name}",
+            "description": model.description,
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": content} | (_TABLES if contract.table else {}),
             },
-            **{status: _problem(text) for status, text in _PROBLEM_RESPONSES.items()},
-        },
+            "responses": {
+                "200": {
+                    "description": "One prediction for each row, in the order of the rows.",
+                    "content": {"application/json": {"schema": answer}} | _TABLES,
+                },
+            },
+        }
+    )
+
+
+def _guarded(operation: Document) -> Document:
+    """Add to a prediction's operation who may ask, and what every prediction may be refused for."""
+    problems = {status: _problem(text) for status, text in _PROBLEM_RESPONSES.items()}
+    return operation | {
+        "security": _SECURITY,
+        "responses": operation["responses"] | problems,
     }
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from gateway.dependencies import Opened
+from gateway.services import Services
 
 router = APIRouter(prefix="/healthz", tags=["health"])
 
@@ -36,9 +37,15 @@ async def read_liveness() -> Liveness:
 )
 async def read_readiness(opened: Opened, request: Request, response: Response) -> Readiness:
     """Answer 200 while predictions can be served; send traffic elsewhere while it is 503."""
-    reasons = opened.not_ready_reasons()
-    if getattr(request.state, "is_draining", False):
-        reasons.append("this worker is ending")
+    reasons = reasons_against(opened, request)
     if reasons:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return Readiness(ready=not reasons, reasons=reasons)
+
+
+def reasons_against(opened: Services, request: Request) -> list[str]:
+    """Say why traffic should go elsewhere; empty where it should come here."""
+    reasons = opened.not_ready_reasons()
+    if getattr(request.state, "is_draining", False):
+        reasons.append("this worker is ending")
+    return reasons

@@ -25,6 +25,7 @@ BODY_VALUES = {
     *("challenger", "sticky", "budget", "tolerance"),
     *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
     *("client_secret", "client_assertion_type", "client_assertion"),
+    *("inputs", "outputs", "id", "ready"),
     *("jwks", "username", "password", "totp", "device_token", "disabled", "current_password"),
 }
 SMUGGLED = ("tenant_id", "key_id", "client_id")
@@ -50,6 +51,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "reportLeak": {"api_key": "no key"},
     "predict": {"instances": ["no number"]},
     "beginTrial": {"challenger": "999", "weight": 0.5},
+    "infer": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": ["no number"]}]},
+    "listRepository": {"ready": True},
 }
 """A body for each operation that has one; where it would change the caller's own, a bad one."""
 
@@ -62,10 +65,11 @@ GOOD_BODIES = BODIES | {
     "createClient": {"name": "x", "scopes": ["predict"]},
     "rotateClient": {"overlap_seconds": 0},
     "predict": {"instances": [1]},
+    "infer": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]},
 }
 """A body that would be taken, for a path that must not be."""
 
-_PREDICTION = re.compile(r"/v1/models/[^/]+?(/versions/[^/]+)?:predict")
+_PREDICTION = re.compile(r"/(v[12])/models/[^{/]+?(/versions/[^/]+?)?(:predict|/infer)")
 
 
 @dataclass(frozen=True)
@@ -141,13 +145,13 @@ def requests_of(document: dict[str, Any], own: dict[str, str]) -> Iterator[tuple
             seen.add((method, path))
             names = re.findall(r"\{(\w+)\}", path)
             assert set(names) <= PATH_IDS, f"unclassified: {path}"
-            name = "predict" if path.endswith(":predict") else operation["operationId"]
+            name = next(filter(path.endswith, ("predict", "infer")), operation["operationId"])
             values = {name: own[name] for name in names}
             yield Request(name, method.upper(), path, values, body=BODIES.get(name)), operation
 
 
 def _template(found: "re.Match[str]") -> str:
-    return "/v1/models/{model}" + ("/versions/{version}" if found[1] else "") + ":predict"
+    return f"/{found[1]}/models/{{model}}{'/versions/{version}' if found[2] else ''}{found[3]}"
 
 
 def places_of(request: Request, operation: dict[str, Any]) -> Iterator[Place]:
@@ -170,7 +174,7 @@ def _query_names(operation: dict[str, Any]) -> set[str]:
 
 
 def _body_names(operation: dict[str, Any]) -> set[str]:
-    [media] = operation["requestBody"]["content"].values()
+    media = next(iter(operation["requestBody"]["content"].values()))
     schema = media["schema"]
     names = set(schema["properties"])
     assert names <= BODY_IDS | BODY_VALUES, f"unclassified: {names}"

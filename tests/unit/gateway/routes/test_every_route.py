@@ -32,6 +32,7 @@ from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PUBLIC = {
     *("getLiveness", "getReadiness", "getServerMetadata", "getKeySet", "logIn", "reportLeak"),
+    *("getInferenceLiveness", "getInferenceReadiness"),
 }
 OF_CLIENTS = {"issueToken", "revokeToken", "introspectToken"}
 """Operations that OAuth2 clients prove themselves to in the request itself."""
@@ -167,6 +168,24 @@ OPERATIONS |= {
         "DELETE", "/v1/sessions/ses_0000000000000000", frozenset({TENANTS_WRITE})
     ),
 }
+OPERATIONS |= {
+    name: Operation("GET", path, frozenset({PREDICT, MODELS_READ}))
+    for name, path in {
+        "getInferenceServer": "/v2",
+        "listInferenceStats": "/v2/models/stats",
+        "getInferenceModel": "/v2/models/double",
+        "getInferenceModelReady": "/v2/models/double/ready",
+        "getInferenceModelConfig": "/v2/models/double/config",
+        "getInferenceModelStats": "/v2/models/double/stats",
+        "getInferenceVersion": "/v2/models/double/versions/1",
+        "getInferenceVersionReady": "/v2/models/double/versions/1/ready",
+        "getInferenceVersionConfig": "/v2/models/double/versions/1/config",
+        "getInferenceVersionStats": "/v2/models/double/versions/1/stats",
+    }.items()
+}
+OPERATIONS["listRepository"] = Operation(
+    "POST", "/v2/repository/index", frozenset({PREDICT, MODELS_READ})
+)
 OF_A_TENANT = sorted(name for name, operation in OPERATIONS.items() if operation.is_of_a_tenant)
 
 per_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
@@ -179,7 +198,7 @@ async def _documented(plane: ControlPlane) -> dict[str, tuple[str, str, dict[str
         operation["operationId"]: (method.upper(), path, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
-        if not operation["operationId"].startswith("predict_")
+        if not operation["operationId"].startswith(("predict_", "infer_"))
     }
 
 
@@ -329,6 +348,8 @@ async def test_every_security_scheme_is_described(plane: ControlPlane) -> None:
     [
         "/healthz/live",
         "/healthz/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
         "/.well-known/oauth-authorization-server",
         "/.well-known/jwks.json",
     ],

@@ -5,11 +5,10 @@ import asyncio
 import pytest
 
 from inference.batch_run import BatchRun, Outcome
-from inference.batcher import Batcher
 from inference.errors import ModelFailed
 from inference.requests import Request
 from inference.statistics import ModelStatistics
-from tests.unit.inference.fakes import POISON, DoublingRuntime, InlineExecutor, ask
+from tests.unit.inference.fakes import POISON, DoublingRuntime, InlineExecutor, ask, make_batcher
 
 
 def request(rows: int, *, waited: float, computed: float = 2.0) -> Request:
@@ -35,7 +34,10 @@ def run_of(*outcomes: Outcome, runs: int = 1) -> BatchRun:
 async def test_shared_run_counts_once_for_the_model_and_fully_for_each_request() -> None:
     """Two requests of three rows in a run of two seconds."""
     statistics = ModelStatistics(now_ms=lambda: 17)
-    settled = [(request(1, waited=1.0), {}), (request(2, waited=3.0), {})]
+    settled: list[tuple[Request, Outcome]] = [
+        (request(1, waited=1.0), {}),
+        (request(2, waited=3.0), {}),
+    ]
     statistics.note_run(run_of({}, {}), 3, settled)
     assert (statistics.rows, statistics.executions, statistics.last_inference_ms) == (3, 1, 17)
     assert (statistics.queue.count, statistics.queue.seconds) == (2, 4.0)
@@ -48,7 +50,10 @@ async def test_failed_requests_stand_apart() -> None:
     """A run that was repeated singly has no size of its own."""
     statistics = ModelStatistics()
     failure = ModelFailed("x")
-    settled = [(request(1, waited=0), {}), (request(1, waited=0), failure)]
+    settled: list[tuple[Request, Outcome]] = [
+        (request(1, waited=0), {}),
+        (request(1, waited=0), failure),
+    ]
     statistics.note_run(run_of({}, failure, runs=3), 2, settled)
     assert (statistics.rows, statistics.executions) == (1, 1)
     assert (statistics.success.count, statistics.fail.count) == (1, 1)
@@ -81,7 +86,7 @@ async def test_large_runs_are_counted_by_powers_of_two() -> None:
 
 async def test_batcher_notes_its_runs() -> None:
     """Answers and failures alike."""
-    batcher = Batcher(DoublingRuntime(), executor=InlineExecutor())
+    batcher = make_batcher(DoublingRuntime(), InlineExecutor())
     await ask(batcher, 1, 2)
     with pytest.raises(ModelFailed):
         await ask(batcher, POISON)

@@ -13,8 +13,9 @@ from inference.vetting_records import VettingRecords
 from inference.vetting_report import VettingLimits
 
 _MEBIBYTE: Final = 1024**2
-_CLOCK_FACTOR: Final = 4
-"""A busy machine gives a child that goes last a quarter of a processor."""
+_CLOCK_FACTOR: Final = 10
+_START_SECONDS: Final = 30
+"""A busy machine gives a child that goes last a tenth of a processor."""
 
 
 def inference_settings(settings: Settings) -> InferenceSettings:
@@ -55,7 +56,7 @@ def open_vetter(settings: Settings) -> Vetter:
     limits = VettingLimits(
         memory_bytes=settings.vetting_memory_mebibytes * _MEBIBYTE,
         processor_seconds=seconds,
-        wall_seconds=float(_CLOCK_FACTOR * seconds),
+        wall_seconds=float(_CLOCK_FACTOR * seconds + _START_SECONDS),
     )
     folder = settings.data_dir / "vetted" if settings.data_dir.is_dir() else None
     records = VettingRecords(folder, limits)

@@ -193,7 +193,7 @@ class Settings(BaseModel):
 
     vetting_processor_seconds: int = Field(default=30, ge=1, le=3600)
     """Processor time that a model version may take to be loaded and tried in a child process before
-    it is served; four times as much may pass on the clock.
+    it is served; on a busy machine ten times as much may pass on the clock.
     """
 
     vetting_memory_mebibytes: int = Field(default=2048, ge=64, le=4_194_304)

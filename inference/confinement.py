@@ -23,7 +23,9 @@ _NEW_NETWORK = 0x40000000
 _NEW_USER = 0x10000000
 _NEW_IPC = 0x08000000
 _NOBODY: Final = 65534
-_NICENESS: Final = 10
+_NICENESS: Final = 5
+"""A third of the weight of customers' requests."""
+
 _FIRST_TO_DIE: Final = "1000"
 
 

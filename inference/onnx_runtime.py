@@ -86,7 +86,9 @@ def _open_session(name: str, content: bytes, settings: InferenceSettings) -> Any
     )
     providers = full_names(settings.execution_providers)
     try:
-        session = ort.InferenceSession(content, options, providers=providers)
+        session = ort.InferenceSession(content, options, providers=providers, enable_fallback=False)
+    except UnicodeDecodeError:
+        raise ModelRefused(name, "ONNX Runtime cannot load it: a name is not UTF-8") from None
     except _LOAD_ERRORS as error:
         raise ModelRefused(name, f"ONNX Runtime cannot load it: {error}") from None
     if session.get_providers()[0] != providers[0]:

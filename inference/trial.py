@@ -90,5 +90,5 @@ def _run(version: ModelVersion, tensors: Tensors) -> float | None:
         return seconds
     if isinstance(outcome, ModelFailed) and is_out_of_memory(outcome.debug):
         rows = max((len(tensor) for tensor in tensors.values() if tensor.ndim), default=1)
-        raise ModelRefused(version.name, f"a run of {rows} rows takes more memory than it may")
+        raise ModelRefused(version.name, f"at {rows} rows a run takes more memory than it may")
     return None

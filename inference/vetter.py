@@ -1,6 +1,7 @@
 """Vet versions before they are loaded: each content once, and few of them at a time."""
 
 import asyncio
+import logging
 from typing import Final
 
 from inference.errors import ModelRefused, VettingFailed
@@ -10,6 +11,8 @@ from inference.version_files import OpenFiles, VersionPath, open_version
 from inference.vetting import vet_files
 from inference.vetting_records import VettingRecords
 from inference.vetting_report import Passed, Refused, VettingLimits, VettingReport
+
+logger = logging.getLogger(__name__)
 
 _PARALLEL: Final = 2
 """Children at a time: each may use a processor and its whole bound on memory."""
@@ -88,6 +91,12 @@ class Vetter:
 
     async def _judge(self, path: VersionPath, files: OpenFiles) -> Passed | Refused:
         try:
-            return Passed(await vet_files(path, files, self._settings, limits=self._limits))
+            report = await vet_files(path, files, self._settings, limits=self._limits)
         except ModelRefused as refusal:
             return Refused(refusal.reason)
+        if report.unprotected:
+            missing = ", ".join(report.unprotected)
+            logger.warning(
+                "%s/%s was checked without protection of: %s", path.name, path.version, missing
+            )
+        return Passed(report)

@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 from time import perf_counter
-from typing import Final
+from typing import Final, NoReturn
 
 from inference.confinement import leave_network, limit_resources, seal
 from inference.errors import ModelRefused
@@ -38,8 +38,19 @@ def main() -> None:
     started = perf_counter()
     job = JOB.validate_json(sys.argv[1])
     channel = _keep_answer_channel()
-    answer = _vet(job, started=started)
-    os.write(channel, ANSWER.dump_json(answer) + b"\n")
+
+    def refuse(kind: type[BaseException], *_: object) -> None:
+        """Answer for an exception that nobody foresaw: a file that raises one is not acceptable."""
+        _answer(channel, Refused(f"it cannot be checked: {kind.__name__}"))
+
+    sys.excepthook = refuse
+    _answer(channel, _vet(job, started=started))
+
+
+def _answer(channel: int, answer: Passed | Refused) -> NoReturn:
+    line = ANSWER.dump_json(answer) + b"\n"
+    while line:
+        line = line[os.write(channel, line) :]
     os._exit(0)
 
 
@@ -51,7 +62,8 @@ def _keep_answer_channel() -> int:
 
 
 def _vet(job: Job, *, started: float) -> Passed | Refused:
-    unprotected = _confine(job)
+    is_alone = leave_network()
+    unprotected = _limit(job)
     try:
         files = OpenFiles(
             job.name,
@@ -64,6 +76,8 @@ def _vet(job: Job, *, started: float) -> Passed | Refused:
         for descriptor in files.descriptors():
             os.close(descriptor)
         unprotected += seal()
+        if not is_alone and "system calls" in unprotected:
+            unprotected.append("network")
         return Passed(_check(job, contents, unprotected=unprotected, started=started))
     except ModelRefused as refusal:
         if is_out_of_memory(refusal.reason):
@@ -75,14 +89,13 @@ def _vet(job: Job, *, started: float) -> Passed | Refused:
         return Refused("its files are nested too deeply")
 
 
-def _confine(job: Job) -> list[str]:
-    is_alone = leave_network()
-    sizes = (os.fstat(file).st_size for file in (job.model, job.golden, job.manifest) if file)
-    unprotected = limit_resources(
-        memory_bytes=job.limits.memory_bytes + _FILE_COPIES * sum(sizes),
+def _limit(job: Job) -> list[str]:
+    files = [file for file in (job.model, job.golden, job.manifest) if file is not None]
+    return limit_resources(
+        memory_bytes=job.limits.memory_bytes
+        + _FILE_COPIES * sum(os.fstat(file).st_size for file in files),
         processor_seconds=job.limits.processor_seconds,
     )
-    return unprotected if is_alone else [*unprotected, "network namespace"]
 
 
 def _check(

@@ -32,7 +32,7 @@ class VettingLimits:
     processor_seconds: int = 30
     """Over all threads."""
 
-    wall_seconds: float = 120.0
+    wall_seconds: float = 330.0
     """From the start of the child to its answer."""
 
 

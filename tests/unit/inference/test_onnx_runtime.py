@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from inference.errors import InputInvalid, ModelRefused
 from inference.onnx_runtime import OnnxRuntime
+from inference.settings import InferenceSettings
 from inference.signature import Signature, TensorSpec
 from inference.verification import verify_model
 from tests.unit.inference.onnx_models import (
@@ -154,3 +155,27 @@ def test_two_threads_may_run_at_once() -> None:
 
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.map(is_right, range(400)))
+
+
+def test_name_that_is_no_text_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """The engine's own message cannot be read then, and nothing is tried again in silence."""
+    content = linear_model().replace(b"MatMul", b"Mat\xfful")
+    with pytest.raises(ModelRefused, match="UTF-8"):
+        OnnxRuntime("m", content)
+    assert capfd.readouterr().out == ""
+
+
+def test_provider_that_is_not_there_is_refused() -> None:
+    """A model never runs on the processor where the operator asked for something faster."""
+    settings = InferenceSettings(execution_providers=("cuda", "cpu"))
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(ModelRefused, match="does not run on CUDAExecutionProvider"),
+    ):
+        OnnxRuntime("m", linear_model(), settings)
+
+
+def test_engine_without_an_arena_answers_the_same() -> None:
+    """The setting changes where memory comes from, nothing else."""
+    runtime = OnnxRuntime("m", linear_model(), InferenceSettings(memory_arena=False))
+    assert runtime.run({"x": np.array([[1, 2, 3]], np.float32)})["y"].tolist() == [[321.0]]

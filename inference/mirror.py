@@ -94,12 +94,25 @@ class Mirror:
         if not other:
             self.passed_over += 1
             return
-        loop = asyncio.get_running_loop()
         other.holders.add()
         self._is_busy = True
+        asyncio.get_running_loop().call_soon(self._start, route, served, other)
+
+    def _start(self, route: Route, served: Served, other: ModelVersion) -> None:
+        """Begin a run, in the loop's turn after the one in which the answer leaves.
+
+        The thread would otherwise take the interpreter, or the processor, before it.
+        """
+        loop = asyncio.get_running_loop()
+        began = self._clock()
         run = partial(_run, other, served, route=route, clock=self._clock)
-        future = loop.run_in_executor(self._executor, run)
-        future.add_done_callback(partial(self._finish, route, other, began=self._clock()))
+        try:
+            future = loop.run_in_executor(self._executor, run)
+        except RuntimeError:  # the server is ending
+            self._is_busy = False
+            other.holders.remove()
+            return
+        future.add_done_callback(partial(self._finish, route, other, began=began))
 
     def _free(self, route: Route, served: Served) -> bool:
         """Say whether the thread, the budget and the callers who wait leave time for a run."""

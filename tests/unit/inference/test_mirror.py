@@ -94,12 +94,13 @@ class Shadow:
             clock=self.clock,
         )
 
-    def offer(self, *values: float, route: Route = SHADOW, by: str = "1") -> None:
+    async def offer(self, *values: float, route: Route = SHADOW, by: str = "1") -> None:
         """Answer a request by a version, with the doubled input, and offer it to the mirror."""
         tensors = rows_of(*values)
         model = cast("ModelVersion", self.registry.versions[by])
         served = Served(model, tensors, {"y": tensors["x"] * 2}, len(values))
         self.mirror.offer(route, served)
+        await turn()
 
     @property
     def challenger(self) -> FakeVersion:
@@ -110,18 +111,38 @@ class Shadow:
 async def test_challenger_gets_the_same_rows() -> None:
     """What it answers is compared with what the caller got."""
     shadow = Shadow()
-    shadow.offer(1.0, 2.0)
+    await shadow.offer(1.0, 2.0)
     await shadow.thread.work()
     [mirrored] = shadow.told
     assert mirrored.comparison is not None
     assert (mirrored.version, mirrored.comparison.agreed_rows, mirrored.rows) == ("2", 2, 2)
 
 
+async def test_answer_leaves_before_the_run_begins() -> None:
+    """What the request's own turn of the loop still has to do is done first."""
+    shadow = Shadow()
+    model = cast("ModelVersion", shadow.registry.versions["1"])
+    shadow.mirror.offer(SHADOW, Served(model, rows_of(1.0), rows_of(2.0), 1))
+    assert len(shadow.thread.waiting) == 0
+    await turn()
+    assert len(shadow.thread.waiting) == 1
+
+
+async def test_server_that_is_ending_mirrors_nothing() -> None:
+    """The thread is gone, and the version is let go."""
+    shadow = Shadow()
+    thread = ThreadPoolExecutor(1)
+    thread.shutdown()
+    shadow.mirror = shadow.mirror_in(thread)
+    await shadow.offer(1.0)
+    assert shadow.challenger.holders.count == 0
+
+
 async def test_nobody_waits_for_the_challenger() -> None:
     """While it runs, the next requests pass by; there is no queue that could grow."""
     shadow = Shadow()
     for _ in range(1000):
-        shadow.offer(1.0)
+        await shadow.offer(1.0)
     assert len(shadow.thread.waiting) == 1
     assert shadow.mirror.passed_over == 999
 
@@ -130,13 +151,13 @@ async def test_budget_bounds_the_share_of_time() -> None:
     """A tenth of the time: after a run of one second the thread rests for nine."""
     shadow = Shadow()
     route = route_with(budget=0.1)
-    shadow.offer(1.0, route=route)
+    await shadow.offer(1.0, route=route)
     await shadow.thread.work()
     shadow.clock.now += 8.9
-    shadow.offer(1.0, route=route)
+    await shadow.offer(1.0, route=route)
     assert len(shadow.thread.waiting) == 0
     shadow.clock.now += 0.2
-    shadow.offer(1.0, route=route)
+    await shadow.offer(1.0, route=route)
     assert len(shadow.thread.waiting) == 1
 
 
@@ -144,21 +165,21 @@ async def test_callers_who_wait_come_first() -> None:
     """Under pressure nothing is mirrored."""
     shadow = Shadow()
     shadow.predictor.batcher.waiting_rows = 1
-    shadow.offer(1.0)
+    await shadow.offer(1.0)
     assert len(shadow.thread.waiting) == 0
 
 
 async def test_trial_without_a_budget_mirrors_nothing() -> None:
     """A split alone costs no second run."""
     shadow = Shadow()
-    shadow.offer(1.0, route=route_with(weight=0.5, budget=0.0))
+    await shadow.offer(1.0, route=route_with(weight=0.5, budget=0.0))
     assert len(shadow.thread.waiting) == 0
 
 
 async def test_champion_is_asked_what_the_challenger_answered() -> None:
     """In a split with a budget both ways are compared, always challenger less champion."""
     shadow = Shadow()
-    shadow.offer(1.0, by="2")
+    await shadow.offer(1.0, by="2")
     await shadow.thread.work()
     [mirrored] = shadow.told
     assert (mirrored.version, mirrored.champion) == ("1", "1")
@@ -167,7 +188,7 @@ async def test_champion_is_asked_what_the_challenger_answered() -> None:
 async def test_challenger_that_fails_is_told_of() -> None:
     """Its callers saw nothing of it."""
     shadow = Shadow()
-    shadow.offer(POISON)
+    await shadow.offer(POISON)
     await shadow.thread.work()
     assert [mirrored.comparison for mirrored in shadow.told] == [None]
 
@@ -175,7 +196,7 @@ async def test_challenger_that_fails_is_told_of() -> None:
 async def test_version_is_held_while_it_runs() -> None:
     """It is not freed under the run, and not held afterwards."""
     shadow = Shadow()
-    shadow.offer(1.0)
+    await shadow.offer(1.0)
     held = shadow.challenger.holders.count
     await shadow.thread.work()
     assert (held, shadow.challenger.holders.count) == (1, 0)
@@ -184,11 +205,11 @@ async def test_version_is_held_while_it_runs() -> None:
 async def test_broken_run_stops_nothing() -> None:
     """A fault of ours is logged; the next request is mirrored again."""
     shadow = Shadow()
-    shadow.offer(1.0)
+    await shadow.offer(1.0)
     future, _call = shadow.thread.waiting.popleft()
     future.set_exception(MemoryError())
     await turn()
-    shadow.offer(1.0)
+    await shadow.offer(1.0)
     assert len(shadow.thread.waiting) == 1
 
 

@@ -1,8 +1,9 @@
 """Say in the words of the predictor what the settings allow models."""
 
+import re
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from gateway.errors import SettingInvalid
 from gateway.settings import Settings
@@ -13,6 +14,7 @@ from inference.vetting_records import VettingRecords
 from inference.vetting_report import VettingLimits
 
 _MEBIBYTE: Final = 1024**2
+_PLACE: Final = re.compile(r"[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}")
 _CLOCK_FACTOR: Final = 10
 _START_SECONDS: Final = 30
 """A busy machine gives a child that goes last a tenth of a processor."""
@@ -33,6 +35,8 @@ def inference_settings(settings: Settings) -> InferenceSettings:
                 "inline_run_microseconds": settings.inline_run_microseconds,
                 "execution_providers": names,
                 "memory_arena": settings.memory_arena,
+                "engines": _engines(settings),
+                "allows_plaintext": settings.allow_plaintext,
             }
         )
     except ValidationError:
@@ -44,6 +48,23 @@ def inference_settings(settings: Settings) -> InferenceSettings:
             f"TOLLGATE_EXECUTION_PROVIDERS: this ONNX Runtime was built without {missing[0]}"
         )
     return inference
+
+
+def _engines(settings: Settings) -> dict[str, SecretStr]:
+    """Read the engines and their keys.
+
+    Raises:
+        SettingInvalid: one is not a host, a port and at most a key; the message quotes none.
+    """
+    engines: dict[str, SecretStr] = {}
+    for entry in re.split(r"[,\n]", settings.engines.get_secret_value()):
+        place, _, key = entry.strip().partition(" ")
+        if not place:
+            continue
+        if _PLACE.fullmatch(place) is None or " " in key.strip():
+            raise SettingInvalid("TOLLGATE_ENGINES: must be HOST:PORT or HOST:PORT KEY, by commas")
+        engines[place] = SecretStr(key.strip())
+    return engines
 
 
 def open_vetter(settings: Settings) -> Vetter:

@@ -136,6 +136,13 @@ TABLE: tuple[Row, ...] = (
     Row(inference.ContractViolated, 422, "contract_violated", "Values violate the contract"),
     Row(inference.TooManyRows, 413, "too_many_rows", "Too many rows in one request"),
     Row(inference.QueueFull, 503, "queue_full", "The model is at capacity", _REDUCED_CAPACITY),
+    Row(
+        inference.EngineUnavailable,
+        503,
+        "engine_unavailable",
+        "The model's engine does not answer now",
+        _REDUCED_CAPACITY,
+    ),
     Row(inference.DeadlineExceeded, 504, "deadline_exceeded", "The deadline has passed"),
     Row(inference.ModelFailed, 500, "model_failed", "The model failed on this input"),
     Row(limits.RateLimited, 429, "rate_limited", "Too many requests", _QUOTA_EXCEEDED),

@@ -78,6 +78,11 @@ class Settings(BaseModel):
     answer to a statement.
     """
 
+    engines: SecretStr = SecretStr("")
+    """Servers that models may be executed by over gRPC (`runtime` in `model.toml`), apart by commas
+    or lines: `HOST:PORT`, or `HOST:PORT KEY` for one that asks for an API key.
+    """
+
     redis_url: SecretStr = SecretStr("")
     """URL of the Redis, or of a node of the cluster, that counts limits for all workers and tells
     servers of revoked keys; while it is away each process grants its share. Empty means limits

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from inference.errors import InferenceError, ModelFailed
+from inference.errors import EngineUnavailable, InferenceError, ModelFailed
 from inference.runtime import Runtime
 from inference.tensors import Tensors
 
@@ -49,6 +49,8 @@ def run_batch(runtime: Runtime, batch: Sequence[Tensors], rows: Sequence[int]) -
             outputs = runtime.run(_join(batch))
             is_splittable = has_rows(outputs, sum(rows))
             outcomes = _split(outputs, rows) if is_splittable else None
+        except EngineUnavailable as error:
+            outcomes = [error] * len(batch)
         except Exception as error:  # noqa: BLE001 - any engine, any fault: the single runs tell whose
             logger.debug("a batch failed, its requests run alone: %r", error)
         runs = 1 if outcomes is not None else 1 + len(batch)

@@ -10,6 +10,7 @@ InferenceError
 ├── TooManyRows                 more rows in one request than the queue can ever hold
 ├── QueueFull                   the model's queue has no room for these rows now
 ├── DeadlineExceeded            the deadline passed before the answer was there
+├── EngineUnavailable           the engine that runs the model is away, too slow or too busy
 └── ModelFailed                 the model itself failed on these rows
 """
 
@@ -111,6 +112,15 @@ class QueueFull(InferenceError):
 
 class DeadlineExceeded(InferenceError):
     """The request's deadline passed before its answer was there."""
+
+
+class EngineUnavailable(InferenceError):
+    """The server that runs the model does not answer; `debug` is for the log alone."""
+
+    def __init__(self, retry_after_seconds: int, debug: str) -> None:
+        super().__init__(f"the engine is unavailable: {debug}")
+        self.retry_after_seconds = retry_after_seconds
+        self.debug = debug
 
 
 class ModelFailed(InferenceError):

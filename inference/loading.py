@@ -4,7 +4,8 @@ Verify, load, compile its contract, warm it up, and check it against its golden 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,11 +74,24 @@ class ModelVersion:
     holders: Holders = field(default_factory=Holders)
     """The requests that were promised this version."""
 
+    executor: Executor | None = None
+    """Where its runs wait, if not with those of all other models."""
+
+
+Load = Callable[[VersionPath, Contents, InferenceSettings], ModelVersion]
+"""Bring a version from a copy of its files to life."""
+
 
 def load_version(
-    path: VersionPath, settings: InferenceSettings, *, expected: Digests | None = None
+    path: VersionPath,
+    settings: InferenceSettings,
+    *,
+    expected: Digests | None = None,
+    load: Load | None = None,
 ) -> ModelVersion:
     """Load one version, and only what was vetted where `expected` says what that was.
+
+    `load` brings the copy of the files to life, by default as `load_contents` does.
 
     Raises:
         ModelRefused: it is not acceptable; the reason says which check it failed.
@@ -86,7 +100,7 @@ def load_version(
         contents = files.read()
     if expected is not None and contents.digests() != expected:
         raise ModelRefused(path.name, "its files changed after they were checked")
-    return load_contents(path, contents, settings)
+    return (load or load_contents)(path, contents, settings)
 
 
 def load_contents(
@@ -98,10 +112,12 @@ def load_contents(
         ModelRefused: it is not acceptable; the reason says which check it failed.
     """
     files = parse_files(path.name, contents)
+    if files.model is None:
+        raise ModelRefused(path.name, "an engine has the model, and only a server asks it")
     model = verify_model(path.name, files.model)
     runtime = OnnxRuntime(path.name, files.model, settings)
     try:
-        version = _with_run_seconds(_prepare(path, files, runtime))
+        version = _with_run_seconds(prepare_version(path, files, runtime))
         limit_seconds = settings.inline_run_microseconds / 1e6
         if limit_seconds and has_known_time(model, runtime.signature, files.manifest):
             version = _with_quick_rows(version, limit_seconds)
@@ -135,7 +151,12 @@ def _with_quick_rows(version: ModelVersion, limit_seconds: float) -> ModelVersio
     return replace(version, quick_rows=quick_rows)
 
 
-def _prepare(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVersion:
+def prepare_version(path: VersionPath, files: ModelFiles, runtime: Runtime) -> ModelVersion:
+    """Compile the contract of a runtime's model, warm it and check its golden samples.
+
+    Raises:
+        InferenceError, ValueError: it is not acceptable; the message says why.
+    """
     manifest = files.manifest
     contract = compile_contract(runtime.signature, manifest)
     may_batch = manifest.batching.max_batch_size > 1 and runtime.signature.is_batchable

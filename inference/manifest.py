@@ -1,14 +1,21 @@
 """Read `model.toml`: what a model's author says about it beyond the graph."""
 
+import re
 import tomllib
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inference.errors import ModelRefused
 from inference.version_policy import VersionPolicy
 
 MANIFEST_NAME = "model.toml"
+LOCAL = "onnx"
+RUNTIME = re.compile(
+    r"(?P<scheme>grpcs?)://(?P<place>[^/@\s]+:[0-9]{1,5})"
+    r"(?:/(?P<name>[^/\s]{1,256})(?:/(?P<version>[^/\s]{1,64}))?)?"
+)
+"""An engine: its place, and what the model is called there if not the same."""
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Bound = Annotated[int, Field(strict=True)] | Annotated[float, Field(allow_inf_nan=False)]
@@ -98,6 +105,16 @@ class OutputDoc(_Section):
     """Names of the classes that its elements stand for, in their order."""
 
 
+class EngineCalls(_Section):
+    """How a model that another server executes is asked."""
+
+    timeout_seconds: float = Field(default=5.0, gt=0, le=600)
+    """Longest wait for one run; past it the callers are told that the engine is unavailable."""
+
+    retries: int = Field(default=1, ge=0, le=5)
+    """Times that a run is sent again which found the engine away. 0 for an engine that bills."""
+
+
 class Manifest(_Section):
     """The whole of `model.toml`; the defaults serve a model that has none."""
 
@@ -105,6 +122,10 @@ class Manifest(_Section):
     unit_weight: int = Field(default=1, ge=1, le=1_000_000)
     """Units billed for each row."""
 
+    runtime: str = LOCAL
+    """`onnx`, or the engine that has the model: `grpc[s]://HOST:PORT[/NAME[/VERSION]]`."""
+
+    engine: EngineCalls = EngineCalls()
     version_policy: VersionPolicy = VersionPolicy()
     """Which versions of the model are served; all by default."""
 
@@ -113,6 +134,18 @@ class Manifest(_Section):
     outputs: list[OutputDoc] = []
     example: dict[str, object] | None = None
     """One row that the contract accepts."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether another server executes the model."""
+        return self.runtime != LOCAL
+
+    @field_validator("runtime")
+    @classmethod
+    def _runtime_is_known(cls, value: str) -> str:
+        if value != LOCAL and RUNTIME.fullmatch(value) is None:
+            raise ValueError("must be onnx or grpc[s]://HOST:PORT[/NAME[/VERSION]]")
+        return value
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

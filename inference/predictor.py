@@ -24,7 +24,7 @@ class Predictor:
         """Take up a version, before the first request for it."""
         self._batchers[model_version] = Batcher(
             model_version.runtime,
-            executor=self._executor,
+            executor=model_version.executor or self._executor,
             limits=QueueLimits(
                 max_batch_size=model_version.max_batch_size,
                 max_queue_rows=model_version.max_queue_rows,

@@ -12,7 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.errors import ModelRefused
 from inference.manifest import Manifest, parse_manifest
-from inference.version_files import GOLDEN_FILE, Contents, Digests, VersionPath
+from inference.version_files import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Contents,
+    Digests,
+    VersionPath,
+)
 
 __all__ = ["Golden", "ModelFiles", "VersionPath", "list_versions", "parse_files"]
 
@@ -34,7 +41,9 @@ class Golden(BaseModel):
 class ModelFiles:
     """The content of one version, read once; nothing is read again later."""
 
-    model: bytes
+    model: bytes | None
+    """None where an engine has the model."""
+
     manifest: Manifest
     golden: Golden | None
     digests: Digests
@@ -59,11 +68,17 @@ def parse_files(name: str, contents: Contents) -> ModelFiles:
     Raises:
         ModelRefused: `model.toml` or `golden.json` is not what it should be.
     """
+    given = contents.manifest
+    manifest = Manifest() if given is None else parse_manifest(name, given)
+    if contents.model is None and not manifest.is_remote:
+        raise ModelRefused(
+            name, f"{MODEL_FILE}: there is none, and {MANIFEST_FILE} names no engine"
+        )
+    if contents.model is not None and manifest.is_remote:
+        raise ModelRefused(name, f"{MODEL_FILE}: there is one, and {MANIFEST_FILE} names an engine")
     return ModelFiles(
         model=contents.model,
-        manifest=(
-            Manifest() if contents.manifest is None else parse_manifest(name, contents.manifest)
-        ),
+        manifest=manifest,
         golden=None if contents.golden is None else _parse_golden(name, contents.golden),
         digests=contents.digests(),
     )

@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 Provider: TypeAlias = Literal["cpu", "cuda", "openvino", "tensorrt"]
 
@@ -26,3 +26,9 @@ class InferenceSettings(BaseModel):
 
     memory_arena: bool = True
     """Keep the memory of runs for the next ones."""
+
+    engines: dict[str, SecretStr] = {}
+    """Servers that models may be executed by, `HOST:PORT`, each with its API key or nothing."""
+
+    allows_plaintext: bool = False
+    """Reach engines on other machines without TLS."""

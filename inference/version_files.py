@@ -53,7 +53,7 @@ class Digests:
 class Contents:
     """A private copy of a version's files; None where there is none."""
 
-    model: bytes
+    model: bytes | None
     golden: bytes | None = None
     manifest: bytes | None = None
     owns_manifest: bool = False
@@ -61,7 +61,9 @@ class Contents:
 
     def digests(self) -> Digests:
         """Compute what the copy consists of."""
-        hashes = {MODEL_FILE: hashlib.sha256(self.model).hexdigest()}
+        hashes = {}
+        if self.model is not None:
+            hashes[MODEL_FILE] = hashlib.sha256(self.model).hexdigest()
         if self.golden is not None:
             hashes[GOLDEN_FILE] = hashlib.sha256(self.golden).hexdigest()
         manifest = "" if self.manifest is None else hashlib.sha256(self.manifest).hexdigest()
@@ -75,7 +77,7 @@ class OpenFiles:
     """Descriptors of a version's files, each a regular file; None where there is none."""
 
     name: str
-    model: int
+    model: int | None
     golden: int | None = None
     manifest: int | None = None
     owns_manifest: bool = False
@@ -91,7 +93,7 @@ class OpenFiles:
             ModelRefused: a file has grown beyond its bound, or cannot be read.
         """
         return Contents(
-            model=_read(self, self.model, MODEL_FILE),
+            model=None if self.model is None else _read(self, self.model, MODEL_FILE),
             golden=None if self.golden is None else _read(self, self.golden, GOLDEN_FILE),
             manifest=None if self.manifest is None else _read(self, self.manifest, MANIFEST_FILE),
             owns_manifest=self.owns_manifest,
@@ -99,7 +101,9 @@ class OpenFiles:
 
     def digests(self) -> Digests:
         """Compute what the files consist of, without holding more than a part of them."""
-        hashes = {MODEL_FILE: _hash(self.model)}
+        hashes = {}
+        if self.model is not None:
+            hashes[MODEL_FILE] = _hash(self.model)
         if self.golden is not None:
             hashes[GOLDEN_FILE] = _hash(self.golden)
         manifest = "" if self.manifest is None else _hash(self.manifest)
@@ -125,12 +129,12 @@ def open_version(path: VersionPath) -> Iterator[OpenFiles]:
                 stack.callback(os.close, descriptor)
             return descriptor
 
-        model = open_file(path.folder / MODEL_FILE, is_required=True)
         own_manifest = open_file(path.folder / MANIFEST_FILE)
         shared_manifest = open_file(path.folder.parent / MANIFEST_FILE)
+        has_manifest = own_manifest is not None or shared_manifest is not None
         yield OpenFiles(
             name=path.name,
-            model=-1 if model is None else model,
+            model=open_file(path.folder / MODEL_FILE, is_required=not has_manifest),
             golden=open_file(path.folder / GOLDEN_FILE),
             manifest=shared_manifest if own_manifest is None else own_manifest,
             owns_manifest=own_manifest is not None,

@@ -32,7 +32,7 @@ from inference.vetting_report import (
 __all__ = ["VettingLimits", "VettingReport", "vet"]
 
 _IN_A_CHILD: Final = MappingProxyType(
-    {"inline_run_microseconds": 0, "execution_providers": ("cpu",)}
+    {"inline_run_microseconds": 0, "execution_providers": ("cpu",), "engines": {}}
 )
 """Whoever goes last is not timed, and behind the filter of system calls there is no device."""
 
@@ -62,6 +62,8 @@ async def vet_files(
     path: VersionPath, files: OpenFiles, settings: InferenceSettings, *, limits: VettingLimits
 ) -> VettingReport:
     """Vet files that are open already; raises as `vet`."""
+    if files.model is None:
+        raise ModelRefused(path.name, "there is nothing here to be vetted")
     job = Job(
         name=path.name,
         version=path.version,

@@ -1,0 +1,35 @@
+"""Bring a version to life whose model another server executes.
+
+Apart from `loading`, so that the process which vets files does without gRPC.
+"""
+
+from dataclasses import replace
+
+from inference.engine_address import engine_of
+from inference.errors import InferenceError, ModelRefused
+from inference.loading import ModelVersion, load_contents, prepare_version
+from inference.remote_runtime import RemoteRuntime
+from inference.repository import parse_files
+from inference.settings import InferenceSettings
+from inference.version_files import Contents, VersionPath
+
+
+def load_anywhere(
+    path: VersionPath, contents: Contents, settings: InferenceSettings
+) -> ModelVersion:
+    """Load a version from a copy of its files, or connect to the engine that they name.
+
+    Raises:
+        ModelRefused: it is not acceptable, or the engine does not answer.
+    """
+    if contents.model is not None:
+        return load_contents(path, contents, settings)
+    files = parse_files(path.name, contents)
+    runtime = RemoteRuntime(engine_of(path, files.manifest, settings))
+    try:
+        version = prepare_version(path, files, runtime)
+    except (InferenceError, ValueError) as error:
+        runtime.close()
+        reason = error.reason if isinstance(error, ModelRefused) else str(error)
+        raise ModelRefused(path.name, reason) from None
+    return replace(version, executor=runtime.executor)

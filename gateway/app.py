@@ -25,6 +25,7 @@ from gateway.routes import (
     health,
     leaks,
     limits,
+    model_versions,
     models,
     oauth,
     oip,
@@ -46,6 +47,7 @@ DESCRIPTION = "ONNX models behind API keys, limits and an exact bill."
 ROUTERS = (
     health.router,
     models.router,
+    model_versions.router,
     trials.router,
     oip_health.router,
     oip.router,
@@ -100,7 +102,12 @@ def create_app(
         trusts_proxy=settings.trusts_proxy,
     )
     control_plane = create_control_plane(settings, on_prepared=on_prepared, reporting=reporting)
-    edge = ControlPlaneEdge(control_plane, request_ids=request_ids, observer=observer)
+    edge = ControlPlaneEdge(
+        control_plane,
+        request_ids=request_ids,
+        observer=observer,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
     return Tollgate(door, edge)
 
 

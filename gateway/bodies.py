@@ -5,7 +5,7 @@ be told about JSON rather than about credentials. Here the body is a dependency 
 after the one that authenticates. FastAPI cannot see it then, so `request_body` documents it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -70,14 +70,24 @@ async def read_bounded(request: Request, *, max_bytes: int) -> bytes:
         ClientDisconnected: nobody sends the rest.
     """
     body = bytearray()
+    async for chunk in chunks_of(request):
+        body += chunk
+        if len(body) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+    return bytes(body)
+
+
+async def chunks_of(request: Request) -> AsyncIterator[bytes]:
+    """Read a body piece by piece.
+
+    Raises:
+        ClientDisconnected: nobody sends the rest.
+    """
     try:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
-                raise BodyTooLarge(max_bytes)
+            yield chunk
     except ClientDisconnect:
         raise ClientDisconnected from None
-    return bytes(body)
 
 
 def _inlined(node: Any, definitions: JsonSchema) -> Any:  # noqa: ANN401 - a JSON Schema is any JSON

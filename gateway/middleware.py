@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 MAX_CONTROL_BODY_BYTES: Final = 1024 * 1024
+_UPLOAD_PATH: Final = re.compile(r"/v1/models/[^/]+/versions/[^/]+")
 _HOSTILE_PATH: Final = re.compile(
     rb"//|;|\\|(?:^|/)\.{1,2}(?:/|$)|%(?:[01][0-9a-f]|7f|2e|2f|5c|3b|25)", re.IGNORECASE
 )
@@ -32,7 +33,15 @@ _SECURITY_HEADERS: Final = [
 class ControlPlaneEdge:
     """Give each request an id, refuse what no route may see, and cap the body."""
 
-    def __init__(self, app: App, *, request_ids: RequestIds, observer: RequestObserver) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        request_ids: RequestIds,
+        observer: RequestObserver,
+        max_upload_bytes: int = MAX_CONTROL_BODY_BYTES,
+    ) -> None:
+        self._max_upload_bytes = max_upload_bytes
         self._app = app
         self._request_ids = request_ids
         self._observer = observer
@@ -48,9 +57,10 @@ class ControlPlaneEdge:
         state["request_id"], state["exchange"] = request_id, exchange
         told = _told(scope, send, partial(self._observer.finish, exchange))
         try:
-            refusal = _refusal(scope)
+            cap = self._cap_of(scope)
+            refusal = _refusal(scope, cap)
             if refusal is None:
-                await self._app(scope, _capped(receive, exchange), told)
+                await self._app(scope, _capped(receive, exchange, cap), told)
             else:
                 problem = noted_problem(refusal, request_id)
                 exchange.code = problem.code
@@ -58,8 +68,16 @@ class ControlPlaneEdge:
         finally:
             self._observer.end()
 
+    def _cap_of(self, scope: MutableMapping[str, Any]) -> int:
+        """Bound the body: small, but for the one operation that takes models.
 
-def _refusal(scope: MutableMapping[str, Any]) -> Exception | None:
+        That reads nothing before it knows its caller.
+        """
+        is_upload = scope["method"] == "PUT" and _UPLOAD_PATH.fullmatch(scope["path"])
+        return self._max_upload_bytes if is_upload else MAX_CONTROL_BODY_BYTES
+
+
+def _refusal(scope: MutableMapping[str, Any], max_bytes: int) -> Exception | None:
     """Judge a request by its path and announced length alone.
 
     Threat: `%2e%2e`, `//` or `%2f` that one hop reads as a path and the next as a name reach a
@@ -68,12 +86,12 @@ def _refusal(scope: MutableMapping[str, Any]) -> Exception | None:
     if _HOSTILE_PATH.search(scope["raw_path"].partition(b"?")[0]):
         return RouteNotFound()
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > MAX_CONTROL_BODY_BYTES:
-            return BodyTooLarge(MAX_CONTROL_BODY_BYTES)
+        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
+            return BodyTooLarge(max_bytes)
     return None
 
 
-def _capped(receive: Receive, exchange: Exchange) -> Receive:
+def _capped(receive: Receive, exchange: Exchange, max_bytes: int) -> Receive:
     exchange.bytes_in = 0
     seen = 0
 
@@ -82,8 +100,8 @@ def _capped(receive: Receive, exchange: Exchange) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         exchange.bytes_in = seen
-        if seen > MAX_CONTROL_BODY_BYTES:
-            raise BodyTooLarge(MAX_CONTROL_BODY_BYTES)
+        if seen > max_bytes:
+            raise BodyTooLarge(max_bytes)
         return message
 
     return receive_capped

@@ -129,6 +129,7 @@ TABLE: tuple[Row, ...] = (
     Row(edge.NothingBefore, 409, "nothing_before", "There is no version to return to"),
     Row(edge.RepositoryReadOnly, 503, "repository_read_only", "Models cannot be written"),
     Row(inference.ModelRefused, 422, "model_refused", "The model is not acceptable"),
+    Row(inference.VettingFailed, 503, "vetting_failed", "The model could not be checked"),
     Row(edge.TrialNotFound, 404, "trial_not_found", "There is no trial of this model"),
     Row(inference.ModelNotFound, 404, "model_not_found", "There is no such model"),
     Row(inference.ModelNotReady, 503, "model_not_ready", "The model is not ready"),
@@ -252,6 +253,8 @@ def _detail(error: BaseException) -> str:
     if isinstance(error, inference.TooManyRows):
         return f"one request may hold at most {error.limit} rows"
     message = getattr(error, "message", "")
+    if isinstance(error, inference.ModelRefused):
+        message = error.reason
     if isinstance(error, auth.InvalidChange):
         message = f"{error.field}: {message}"
     return message if isinstance(message, str) else ""

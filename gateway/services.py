@@ -29,6 +29,7 @@ from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.shares import Share
 from gateway.model_settings import open_vetter
 from gateway.models.opening import open_keeper
+from gateway.models.publisher import Publisher
 from gateway.models.trial_store import TrialStore
 from gateway.models.trials import Trials, open_trials
 from gateway.people import People, open_people
@@ -88,6 +89,16 @@ class Services:
     def token_issuer(self) -> TokenIssuer:
         """What signs access tokens."""
         return self.gate.issuer
+
+    @property
+    def publisher(self) -> Publisher:
+        """What changes the versions that are served."""
+        return Publisher(
+            self.models,
+            self.vetter,
+            root=self.settings.model_repository,
+            wait_seconds=self.settings.model_swap_seconds,
+        )
 
     def not_ready_reasons(self) -> list[str]:
         """Say why this server should get no predictions now; empty when it should.

@@ -127,6 +127,14 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """Largest accepted request body in bytes; a larger one gets 413 before it is read."""
 
+    max_upload_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=1024)
+    """Largest version that is taken over the API, in bytes: its files, or the archive of them."""
+
+    model_swap_seconds: float = Field(default=120.0, gt=0, le=3600)
+    """Time in which every worker must have a version in memory that is pushed or promoted; past it
+    nothing changes.
+    """
+
     request_timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Time from the first byte of a prediction to its answer; past it the caller gets 504 and pays
     nothing.

@@ -21,7 +21,14 @@ from inference.version_files import (
     VersionPath,
 )
 
-__all__ = ["Golden", "ModelFiles", "VersionPath", "list_versions", "parse_files"]
+__all__ = [
+    "Golden",
+    "ModelFiles",
+    "VersionPath",
+    "list_versions",
+    "parse_files",
+    "read_folder_name",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -60,6 +67,21 @@ def list_versions(root: Path) -> list[VersionPath]:
         if model.is_dir() and _NAME.fullmatch(model.name) and not model.name.startswith(".")
         for version in sorted(_version_folders(model), key=lambda folder: int(folder.name))
     ]
+
+
+def read_folder_name(folder: Path) -> tuple[str, str]:
+    """Read the model and the version from the last two parts of a path.
+
+    Raises:
+        ModelRefused: they are none.
+    """
+    name, version = folder.resolve().parts[-2:]
+    is_name = _NAME.fullmatch(name) and not name.startswith(".")
+    if not is_name or not _VERSION.fullmatch(version):
+        raise ModelRefused(
+            name, "the folder of a version is named MODEL/VERSION, such as housing/2"
+        )
+    return name, version
 
 
 def parse_files(name: str, contents: Contents) -> ModelFiles:

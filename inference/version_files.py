@@ -95,9 +95,17 @@ class OpenFiles:
         return Contents(
             model=None if self.model is None else _read(self, self.model, MODEL_FILE),
             golden=None if self.golden is None else _read(self, self.golden, GOLDEN_FILE),
-            manifest=None if self.manifest is None else _read(self, self.manifest, MANIFEST_FILE),
+            manifest=self.read_manifest(),
             owns_manifest=self.owns_manifest,
         )
+
+    def read_manifest(self) -> bytes | None:
+        """Copy `model.toml` alone; None where there is none.
+
+        Raises:
+            ModelRefused: it has grown beyond its bound, or cannot be read.
+        """
+        return None if self.manifest is None else _read(self, self.manifest, MANIFEST_FILE)
 
     def digests(self) -> Digests:
         """Compute what the files consist of, without holding more than a part of them."""

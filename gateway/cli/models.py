@@ -9,6 +9,7 @@ import typer
 from gateway.cli.console import Json, show_json, show_table
 from gateway.cli.convert import convert_model
 from gateway.cli.trials import add_commands as add_trial_commands
+from gateway.cli.versions import add_commands as add_version_commands
 from gateway.errors import RepositoryMissing, StartRefused
 from gateway.model_settings import open_vetter
 from gateway.settings import load_settings
@@ -27,6 +28,7 @@ _COLUMNS = ("model", "version", "ready", "reason")
 
 def register(program: typer.Typer) -> None:
     """Add the commands."""
+    add_version_commands(commands)
     add_trial_commands(commands)
     commands.command("convert")(convert_model)
     program.add_typer(commands, name="models")

@@ -11,6 +11,7 @@ _MEANINGS = {
     404: "There is no such resource, or it is another tenant's",
     409: "What is to be changed is in no state for it: revoked, expired, retired or refused",
     413: "The body is over the cap",
+    415: "The body is of a media type that the operation does not take",
     422: "The body or a parameter is not what the operation takes",
     429: "Too many bad credentials came from the address; see Retry-After",
     503: "The records cannot be reached now; see Retry-After",

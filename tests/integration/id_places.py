@@ -16,13 +16,13 @@ PATH_IDS = {
     *("admin_id", "session_id"),
 }
 QUERY_IDS = {"tenant_id", "after", "target"}
-QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by", "action"}
-BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token"}
+QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by", "action", "force"}
+BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token", "version"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
     *("expires_at", "test", "limits", "networks", "overlap_seconds", "instances", "signature_name"),
     *("api_key", "weight"),
-    *("challenger", "sticky", "budget", "tolerance"),
+    *("challenger", "sticky", "budget", "tolerance", "force"),
     *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
     *("client_secret", "client_assertion_type", "client_assertion"),
     *("inputs", "outputs", "id", "ready"),
@@ -53,11 +53,17 @@ BODIES: dict[str, dict[str, Any]] = {
     "beginTrial": {"challenger": "999", "weight": 0.5},
     "infer": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": ["no number"]}]},
     "listRepository": {"ready": True},
+    "pushModelVersion": {"no": "model"},
+    "promoteModelVersion": {"version": "999"},
+    "setModelLabel": {"version": "999"},
 }
 """A body for each operation that has one; where it would change the caller's own, a bad one."""
 
 FORMS = {"issueToken", "revokeToken", "introspectToken"}
 """Operations whose body is a form; the caller is refused there as no client."""
+
+UPLOADS = {"pushModelVersion"}
+"""Operations whose body is a file; what is sent here is none that is taken."""
 
 GOOD_BODIES = BODIES | {
     "createKey": {"name": "x", "scopes": ["predict"]},
@@ -96,6 +102,8 @@ class Request:
         if self.operation in FORMS and self.body is not None:
             body = urlencode(self.body, doseq=True).encode()
             form = {"Content-Type": "application/x-www-form-urlencoded"}
+        elif self.operation in UPLOADS:
+            form = {"Content-Type": "application/octet-stream"}
         headers = {
             "Host": "localhost",
             "Authorization": f"Bearer {api_key}",
@@ -174,8 +182,8 @@ def _query_names(operation: dict[str, Any]) -> set[str]:
 
 
 def _body_names(operation: dict[str, Any]) -> set[str]:
-    media = next(iter(operation["requestBody"]["content"].values()))
-    schema = media["schema"]
-    names = set(schema["properties"])
+    names: set[str] = set()
+    for media in operation["requestBody"]["content"].values():
+        names |= set(media["schema"].get("properties", ()))
     assert names <= BODY_IDS | BODY_VALUES, f"unclassified: {names}"
     return names

@@ -20,7 +20,14 @@ from tests.integration.access_principals import (
     open_world,
 )
 from tests.integration.access_table import cells
-from tests.integration.id_places import FORMS, GOOD_BODIES, PATH_IDS, Request, requests_of
+from tests.integration.id_places import (
+    FORMS,
+    GOOD_BODIES,
+    PATH_IDS,
+    UPLOADS,
+    Request,
+    requests_of,
+)
 from tests.repositories import scaled_model, write_model
 from tests.verdicts import share_verdicts
 
@@ -32,12 +39,19 @@ BODIES = GOOD_BODIES | {
     "logIn": {"username": USERNAME, "password": PASSWORD},
     "createAdmin": {"password": PASSWORD, "scopes": ["tenants:write"]},
     "predict": {"instances": [1]},
+    "promoteModelVersion": {"version": "1"},
+    "setModelLabel": {"version": "1"},
 }
 """Where the other matrix would be refused for another reason."""
+
+_ABSENT = {"retireModelVersion": {"version": "999"}}
+"""What is asked for in place of something that every other cell needs."""
 
 _CODES = {
     401: {"unauthenticated", "invalid_client"},
     404: {"not_found", "model_not_found", "trial_not_found"},
+    409: {"nothing_before"},
+    422: {"model_refused"},
 }
 _FORBIDDEN = {"suspended": "tenant_suspended", "elsewhere": "network_not_allowed"}
 
@@ -63,6 +77,8 @@ class Gate:
         targeted = await self._targeted(request)
         headers = {"Authorization": f"Bearer {credential}"} if credential else {}
         is_form = request.operation in FORMS
+        if request.operation in UPLOADS:
+            headers["Content-Type"] = "application/octet-stream"
         return await self.client.request(
             targeted.method,
             targeted.path.format(**targeted.path_values),
@@ -75,6 +91,7 @@ class Gate:
         """Fill in ids; what an operation may end is made for it."""
         world = self.world
         values = request.path_values | {"tenant_id": world.tenant_a, "plan_id": self.plan_id}
+        values |= _ABSENT.get(request.operation, {})
         if request.operation == "deleteTenant":
             values["tenant_id"] = await self._tenant()
         if "key_id" in request.path_values:

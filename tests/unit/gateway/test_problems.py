@@ -27,7 +27,6 @@ NEVER_ANSWERED = {
     "JournalAlive",
     "JournalInUse",
     "JournalUnknown",
-    "ModelRefused",
     "PepperKept",
     "PepperMismatch",
     "RepositoryMissing",
@@ -39,7 +38,6 @@ NEVER_ANSWERED = {
     "SettingInvalid",
     "StaleCatalogue",
     "StartRefused",
-    "VettingFailed",
     "WeakSecret",
 }
 

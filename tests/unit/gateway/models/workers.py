@@ -46,6 +46,13 @@ def write_adders(root: Path, *versions: int) -> None:
         write_model(root, MODEL, adding_model(version), version=version)
 
 
+def new_vetter(root: Path) -> Vetter:
+    """Make what vets versions; it remembers beside the repository."""
+    limits = VettingLimits()
+    records = VettingRecords(root.parent / "vetted", limits)
+    return Vetter(LOAD_SETTINGS, limits, records=records)
+
+
 @dataclass(frozen=True)
 class Worker:
     """One process that serves."""
@@ -55,6 +62,7 @@ class Worker:
     predictor: Predictor
     keeper: ModelKeeper
     engine: AsyncEngine
+    root: Path
 
     async def refresh(self) -> None:
         """See every change that was answered, as a request that begins now would."""
@@ -94,12 +102,10 @@ async def worker(store: ModelStore, engine: AsyncEngine, root: Path) -> AsyncIte
     registry = Registry()
     with ThreadPoolExecutor(1) as executor:
         predictor = Predictor(registry, executor)
-        limits = VettingLimits()
-        records = VettingRecords(root.parent / "vetted", limits)
-        vetter = Vetter(LOAD_SETTINGS, limits, records=records)
+        vetter = new_vetter(root)
         opening = open_keeper(store, registry, predictor, root=root, vetter=vetter)
         async with opening as keeper:
-            started = Worker(store, registry, predictor, keeper, engine)
+            started = Worker(store, registry, predictor, keeper, engine, root)
             await started.refresh()
             yield started
         predictor.close()

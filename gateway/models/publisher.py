@@ -200,17 +200,23 @@ class Publisher:
             VersionUnavailable: that took too long.
         """
         try:
-            async with asyncio.timeout(self._wait_seconds):
-                while True:
-                    await self._store.settle(name, actor=actor)
-                    book = await self._store.read_book(name)
-                    if is_done(book):
-                        return book
-                    await asyncio.sleep(_POLL_SECONDS)
+            return await asyncio.wait_for(
+                self._watch(name, is_done, actor=actor), self._wait_seconds
+            )
         except TimeoutError:
             raise VersionUnavailable(
                 f"not every worker had it in memory within {self._wait_seconds:g} s"
             ) from None
+
+    async def _watch(
+        self, name: str, is_done: Callable[[ModelBook], bool], *, actor: Actor
+    ) -> ModelBook:
+        while True:
+            await self._store.settle(name, actor=actor)
+            book = await self._store.read_book(name)
+            if is_done(book):
+                return book
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _manifest_of(path: VersionPath) -> Manifest:

@@ -29,7 +29,7 @@ async def receive(
     """
     kind = media_type.partition(";")[0].strip().lower()
     if kind not in (ARCHIVE, BARE):
-        raise MediaTypeUnsupported
+        raise MediaTypeUnsupported(f"send {ARCHIVE} or {BARE}")
     is_archive = kind == ARCHIVE
     target = path.root / _ARCHIVE_FILE if is_archive else path.folder / MODEL_FILE
     if await _write(chunks, target, max_bytes) == 0:

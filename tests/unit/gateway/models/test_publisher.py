@@ -104,7 +104,7 @@ async def test_promoted_version_answers_when_the_promotion_returns(
 
 
 async def test_push_without_a_server_is_served_at_the_next_start(
-    store: ModelStore, engine: AsyncEngine, publisher: Publisher, root: Path
+    *, store: ModelStore, engine: AsyncEngine, publisher: Publisher, root: Path
 ) -> None:
     """There is nobody to wait for."""
     await push(publisher, root, 2)
@@ -113,7 +113,7 @@ async def test_push_without_a_server_is_served_at_the_next_start(
 
 
 async def test_bad_file_is_refused_with_its_reason(
-    alone: Worker, publisher: Publisher, store: ModelStore, root: Path
+    *, alone: Worker, publisher: Publisher, store: ModelStore, root: Path
 ) -> None:
     """It never lies where models are served from."""
     with pytest.raises(ModelRefused, match="not an ONNX file"):

@@ -79,6 +79,16 @@ RUN_ROWS: Final = Metric(
 QUEUE_ROWS: Final = Metric(
     "tollgate_queue_rows", Kind.SUM, "Rows that wait for a run.", ("model", "version")
 )
+MIRRORED_REQUESTS: Final = Metric(
+    "tollgate_mirrored_requests",
+    Kind.COUNTER,
+    "Requests that the other version of a trial was asked too.",
+)
+MIRROR_PASSED_OVER: Final = Metric(
+    "tollgate_mirror_passed_over",
+    Kind.COUNTER,
+    "Requests of trials that were not, for want of time or budget.",
+)
 JOURNAL_WRITE_SECONDS: Final = Metric(
     "tollgate_journal_write_seconds",
     Kind.HISTOGRAM,
@@ -179,6 +189,7 @@ LOOP_LAG_SECONDS: Final = Metric(
 CATALOGUE: Final = (
     *(REQUESTS, REQUEST_SECONDS, REQUESTS_IN_FLIGHT, PREDICTION_ROWS, DECODE_SECONDS),
     *(ADMIT_SECONDS, QUEUE_SECONDS, RECORD_SECONDS, RUN_SECONDS, RUN_ROWS, QUEUE_ROWS),
+    *(MIRRORED_REQUESTS, MIRROR_PASSED_OVER),
     *(JOURNAL_WRITE_SECONDS, JOURNAL_WRITE_RECORDS, JOURNAL_HELD_BYTES, JOURNAL_MAX_BYTES),
     *(JOURNAL_WRITABLE, SHIPPER_LAG_SECONDS, SHIPPER_FAILURES, LEDGER_CONFLICTS),
     *(LIMITER_WORKERS, REDIS_TRIPS, REDIS_OUTAGES, REDIS_LOCAL_DECISIONS, REDIS_LOST_RELEASES),

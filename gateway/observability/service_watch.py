@@ -60,6 +60,7 @@ class ServiceWatch:
         self._watch_usage(services)
         self._watch_limiter(services)
         self._watch_keys(services)
+        self._watch_trials(services)
         self._services = services
         self._models: dict[ModelVersion, tuple[Gauge, Batcher]] = {}
         self._watch_models()
@@ -135,6 +136,12 @@ class ServiceWatch:
         keyset = services.keyset
         self._count(catalogue.KEYSET_REFRESHES, lambda: keyset.refreshes)
         self._tell(catalogue.KEYSET_AGE_SECONDS, lambda: time.monotonic() - keyset.read_at)
+
+    def _watch_trials(self, services: Services) -> None:
+        mirror = services.trials.mirror
+        if mirror is not None:
+            self._count(catalogue.MIRRORED_REQUESTS, lambda: mirror.runs)
+            self._count(catalogue.MIRROR_PASSED_OVER, lambda: mirror.passed_over)
 
     def _watch_models(self) -> None:
         """Take up versions that are new, and leave those that are gone."""

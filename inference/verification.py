@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
+from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
 from inference.errors import ModelRefused
 
@@ -28,6 +29,9 @@ VALUE_DRIVEN = frozenset(
         "Upsample",
     )
 )
+FOREIGN_CODE = frozenset({"ATen", "EPContext", "PythonOp", "PythonOpGrad"})
+"""Operators of `com.microsoft` that hand files or code of the model's to something else."""
+
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
@@ -35,10 +39,11 @@ def verify_model(name: str, content: bytes) -> onnx.ModelProto:
     """Check the bytes of a `model.onnx` and return it parsed; that opens no other file.
 
     Threat: a tensor with EXTERNAL data names a file that the engine reads, wherever it lies; an
-    operator of an unknown domain is code that this server does not have.
+    operator of an unknown domain is code that this server does not have; a field that a later ONNX
+    has could be a way to either that the engine knows and this function does not.
 
     Raises:
-        ModelRefused: not a whole ONNX model, external data anywhere, or an unknown domain.
+        ModelRefused: not a whole ONNX model, external data anywhere, an unknown domain or field.
     """
     model = onnx.ModelProto()
     try:
@@ -63,10 +68,14 @@ def has_value_driven_work(model: onnx.ModelProto) -> bool:
 
 def _verify_message(name: str, message: Any, local: set[tuple[str, str]]) -> None:  # noqa: ANN401 - generated classes
     kind = message.DESCRIPTOR.name
+    if len(UnknownFieldSet(message)) > 0:
+        raise ModelRefused(name, f"{kind} has a field that this server does not know")
     if kind == "TensorProto" and _is_external(message):
         raise ModelRefused(name, f"tensor {message.name!r} has external data")
     if kind == "NodeProto" and not _is_known(message, local):
         raise ModelRefused(name, f"operator {message.op_type!r} has domain {message.domain!r}")
+    if kind == "NodeProto" and message.op_type in FOREIGN_CODE:
+        raise ModelRefused(name, f"operator {message.op_type!r} is not served")
     if kind == "OperatorSetIdProto" and not _is_known_domain(message.domain, local):
         raise ModelRefused(name, f"operator set of the unknown domain {message.domain!r}")
 

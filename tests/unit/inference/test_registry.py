@@ -256,6 +256,19 @@ def test_unknown_file_beside_the_model_is_refused(tmp_path: Path) -> None:
     assert "weights.bin" in reason(tmp_path)
 
 
+@pytest.mark.parametrize("is_hard", [False, True])
+def test_link_beside_the_model_is_refused(tmp_path: Path, *, is_hard: bool) -> None:
+    """Neither kind of link can carry a file of the server to where a model could name it."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x")
+    beside = put(tmp_path / "models", linear_model()) / "weights.bin"
+    if is_hard:
+        beside.hardlink_to(secret)
+    else:
+        beside.symlink_to(secret)
+    assert "weights.bin" in reason(tmp_path / "models")
+
+
 def test_folders_that_are_no_models_are_left_out(tmp_path: Path) -> None:
     """Hidden folders, odd names and names of versions that are no numbers are not models."""
     put(tmp_path, linear_model(), "m/1")

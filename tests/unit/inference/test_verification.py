@@ -92,6 +92,30 @@ def in_function() -> ModelProto:
     return model
 
 
+def in_training() -> ModelProto:
+    """Hide it in the graph that says how to train the model further."""
+    model = identity()
+    model.training_info.add().algorithm.initializer.append(external_tensor())
+    return model
+
+
+def in_graph_list() -> ModelProto:
+    """Hide it in an attribute that is a list of graphs."""
+    model = identity()
+    attribute = model.graph.node[0].attribute.add(name="graphs")
+    attribute.graphs.add().initializer.append(external_tensor())
+    return model
+
+
+def in_default_of_a_function() -> ModelProto:
+    """Hide it in the value that a function's attribute has unless it is given."""
+    model = identity()
+    function = helper.make_function("own", "F", [], [], [], list(model.opset_import))
+    function.attribute_proto.add(name="value").t.CopyFrom(external_tensor())
+    model.functions.append(function)
+    return model
+
+
 def unmarked() -> ModelProto:
     """Name a file without saying EXTERNAL."""
     model = in_initializer()
@@ -109,6 +133,9 @@ def unmarked() -> ModelProto:
         in_sparse_indices,
         in_subgraph,
         in_function,
+        in_training,
+        in_graph_list,
+        in_default_of_a_function,
         unmarked,
     ],
 )
@@ -118,9 +145,20 @@ def test_external_data_is_refused_in_any_carrier(hide: Callable[[], ModelProto])
         verify_model("m", hide().SerializeToString())
 
 
-@pytest.mark.parametrize("location", ["weights.bin", "/etc/passwd", "../../etc/passwd", ""])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "weights.bin",
+        "model.onnx",
+        "/etc/passwd",
+        "../../etc/passwd",
+        "file:///etc/passwd",
+        "*/_",
+        "",
+    ],
+)
 def test_external_data_is_refused_at_any_location(location: str) -> None:
-    """Relative, absolute, upwards or empty: the location does not matter."""
+    """Relative, absolute, upwards, in memory or empty: the location does not matter."""
     model = in_initializer()
     model.graph.initializer[0].external_data[0].value = location
     with pytest.raises(ModelRefused):
@@ -178,3 +216,23 @@ def test_file_that_is_no_whole_model_is_refused(content: bytes) -> None:
     """Empty, foreign and truncated files are refused with a reason."""
     with pytest.raises(ModelRefused):
         verify_model("m", content)
+
+
+@pytest.mark.parametrize("operator", ["EPContext", "ATen", "PythonOp"])
+def test_operator_that_runs_foreign_code_is_refused(operator: str) -> None:
+    """A node may not name a file or a program of the server's, whatever its domain allows."""
+    model = identity()
+    model.graph.node.append(helper.make_node(operator, ["x"], ["z"], domain="com.microsoft"))
+    with pytest.raises(ModelRefused, match=operator):
+        verify_model("m", model.SerializeToString())
+
+
+@pytest.mark.parametrize("place", ["model", "graph", "node"])
+def test_field_that_is_not_known_is_refused(place: str) -> None:
+    """The engine may know it, and what it means there."""
+    unknown = b"\xf8\x7f\x01"  # field 2047, a number
+    model = identity()
+    message = {"model": model, "graph": model.graph, "node": model.graph.node[0]}[place]
+    message.MergeFromString(unknown)
+    with pytest.raises(ModelRefused, match="does not know"):
+        verify_model("m", model.SerializeToString())

@@ -43,6 +43,11 @@ def children() -> list[str]:
     return found
 
 
+def environment_of(process: str) -> bytes:
+    """Read what a process was started with."""
+    return Path("/proc", process, "environ").read_bytes()
+
+
 def test_report_says_what_the_model_is(tmp_path: Path) -> None:
     """Names, datatypes and shapes, and rows that may share a run."""
     put(tmp_path, linear_model(), toml="[batching]\nmax_batch_size = 16")
@@ -66,6 +71,35 @@ def test_child_gives_up_all_that_it_can(tmp_path: Path) -> None:
     """On this platform nothing is left: no network, no files, no programs, no rights."""
     put(tmp_path, linear_model())
     assert vetted(tmp_path).unprotected == ()
+
+
+def test_several_threads_compute_in_the_child(tmp_path: Path) -> None:
+    """An engine that may use more threads starts them behind the filter too."""
+    put(tmp_path, linear_model())
+    settings = InferenceSettings(intra_op_threads=4)
+    report = asyncio.run(vet(VersionPath(tmp_path, "m", "1"), settings, LIMITS))
+    assert 64 in report.run_seconds
+
+
+def test_child_inherits_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it never had, no hole in the engine can give away."""
+    monkeypatch.setenv("TOLLGATE_KEY_PEPPER", "canary-of-a-pepper")
+    put(tmp_path, hostile_models.endless_loop())
+
+    async def look() -> set[bytes]:
+        task = asyncio.create_task(
+            vet(VersionPath(tmp_path, "m", "1"), InferenceSettings(), LIMITS)
+        )
+        while not children():  # noqa: ASYNC110 - nobody tells of a start
+            await asyncio.sleep(0)
+        environments = {environment_of(child) for child in children()}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return environments
+
+    [environment] = asyncio.run(look())
+    assert b"OPENBLAS_NUM_THREADS" in environment
+    assert b"canary" not in environment
 
 
 def test_model_that_mixes_its_rows_is_told(tmp_path: Path) -> None:

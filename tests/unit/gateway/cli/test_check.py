@@ -13,6 +13,13 @@ def test_good_repository_passes(terminal: Terminal, tmp_path: Path) -> None:
     assert checked.out.splitlines()[1].split()[:3] == ["double", "1", "OK"]
 
 
+def test_check_stands_among_the_commands_on_models(terminal: Terminal, tmp_path: Path) -> None:
+    """`tollgate models check` is the same."""
+    checked = terminal.run("models", "check", str(tmp_path / "models"))
+    assert checked.status == 0
+    assert checked.out.splitlines()[1].split()[:3] == ["double", "1", "OK"]
+
+
 def test_refused_model_is_named_with_its_reason(terminal: Terminal, tmp_path: Path) -> None:
     """One bad model is exit 1, and the good ones are still shown."""
     write_doubling_model(tmp_path / "models" / "bad", manifest=MANIFEST + "\n[colour]\nred = 1\n")

@@ -67,8 +67,8 @@ class Client:
 
 
 async def server(client: Client) -> dict[str, Any]:
-    """Ask for what is public."""
-    metadata = await client.ask("get_server_metadata", headers=None, as_json=True)
+    """Ask for what is public, and for the name."""
+    metadata = await client.ask("get_server_metadata", as_json=True)
     return {
         "live": await client.ask("is_server_live", headers=None),
         "ready": await client.ask("is_server_ready", headers=None),
@@ -151,6 +151,13 @@ async def classes(client: Client) -> list[str]:
     return [element.decode() for element in result.as_numpy("y").ravel()]
 
 
+async def statistics(client: Client) -> list[Any]:
+    """Ask what a version did since the server began."""
+    found = await client.ask("get_inference_statistics", "scores", "1", as_json=True)
+    [counted] = found["model_stats"]
+    return [counted["name"], counted["version"], counted["inference_stats"]["success"]["count"]]
+
+
 async def errors(client: Client) -> dict[str, list[str]]:
     """Do what is refused."""
     missing = stock.InferRequestedOutput("nothing")
@@ -187,6 +194,7 @@ CASES: tuple[Callable[[Client], Awaitable[Any]], ...] = (
     image,
     naming,
     classes,
+    statistics,
     errors,
     unserved,
 )

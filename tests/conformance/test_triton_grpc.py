@@ -58,8 +58,8 @@ def results(request: pytest.FixtureRequest, grpc_server: Server) -> Results:
     )
 
 
-def test_server_is_described_to_everybody(results: Results) -> None:
-    """Without a credential."""
+def test_server_says_how_it_is(results: Results) -> None:
+    """Without a credential, but for its name."""
     assert results["server"] == {"live": True, "ready": True, "name": "tollgate"}
 
 
@@ -107,6 +107,13 @@ def test_answer_names_model_version_and_request(results: Results) -> None:
 def test_classes_are_named_instead_of_numbers(results: Results) -> None:
     """Triton's classification extension."""
     assert results["classes"] == ["2.0:1", "1.0:2"]
+
+
+def test_statistics_count_what_was_answered(results: Results) -> None:
+    """Both clients asked for classes once, one after the other."""
+    name, version, count = results["statistics"]
+    assert (name, version) == ("scores", "1")
+    assert int(count) in (1, 2)
 
 
 def test_refusals_have_their_statuses(results: Results) -> None:

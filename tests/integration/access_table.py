@@ -108,11 +108,12 @@ GRPC_TABLE: Final = """
 method                  stranger suspended elsewhere predict usage admin token other platform session ptoken billing
 ServerLive                   200       200       200     200   200   200   200   200      200     200    200     200
 ServerReady                  200       200       200     200   200   200   200   200      200     200    200     200
-ServerMetadata               200       200       200     200   200   200   200   200      200     200    200     200
+ServerMetadata               401       403       403     200   403   200   200   200      200     200    200     403
 ModelReady                   401       403       403     200   403   200   200   200      200     200    200     403
 ModelMetadata                401       403       403     200   403   200   200   200      200     200    200     403
 ModelConfig                  401       403       403     200   403   200   200   200      200     200    200     403
 ModelInfer                   401       403       403     200   403   403   403   200      200     403    200     403
+ModelStatistics              401       403       403     200   403   200   200   200      200     200    200     403
 RepositoryIndex              401       403       403     200   403   200   200   200      200     200    200     403
 """  # noqa: E501 - the same
 """The methods of gRPC, with the statuses of HTTP that mean the same."""

@@ -111,4 +111,4 @@ async def test_methods_without_a_row_are_not_served(gate: Gate) -> None:
 
 
 _NAME: Final = SERVICE.rpartition(".")[2]
-NOT_SERVED: Final = frozenset({"ModelStatistics", "RepositoryModelLoad", "RepositoryModelUnload"})
+NOT_SERVED: Final = frozenset({"RepositoryModelLoad", "RepositoryModelUnload"})

@@ -4,6 +4,8 @@ TLS ends in Nginx. On a port the workers share it (SO_REUSEPORT); for a proxy ea
 socket of its own, since gRPC cannot take over a socket that is listened on already.
 """
 
+import asyncio
+import contextlib
 import logging
 import os
 import stat
@@ -30,6 +32,12 @@ _KEEPALIVE_SECONDS: Final = 60
 _KEEPALIVE_ANSWER_SECONDS: Final = 20
 _FASTEST_PINGS_SECONDS: Final = 10
 _CONNECTION_AGE_SECONDS: Final = 600
+_PROXY_CONNECTION_AGE_SECONDS: Final = 3
+"""Of a connection over a unix socket, which costs next to nothing."""
+
+_LAST_CONNECTION_SECONDS: Final = 4.0
+"""gRPC spreads ages by a tenth."""
+
 _OWNER_AND_GROUP: Final = stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IWGRP
 
 
@@ -41,6 +49,7 @@ class GrpcServer:
         self._observer = observer
         self._path = grpc_socket(settings, worker)
         self._inode = 0
+        self._hurry = asyncio.Event()
         self._server: grpc.aio.Server | None = None
         self._service: GrpcService | None = None
 
@@ -66,13 +75,29 @@ class GrpcServer:
             await self._start_on_file(server, self._path)
 
     async def stop(self, seconds: float) -> None:
-        """Take no more calls, and cut those that are not done in time; a second call hurries."""
-        if self._service is not None:
-            self._service.is_ending = True
-        if self._server is not None:
-            await self._server.stop(seconds)
-        if self._path is not None and self._inode and _inode(self._path) == self._inode:
-            self._path.unlink(missing_ok=True)
+        """Take no more calls, and cut those that are not done in time; a second call hurries.
+
+        gRPC drops the calls that come while it ends. Behind the proxy nobody connects any more, and
+        what is connected is waited for: such connections end by themselves after a few seconds,
+        each of them between two calls.
+        """
+        if self._server is None or self._service is None:
+            return
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + seconds
+        self._service.is_ending = True
+        if not seconds:
+            self._hurry.set()
+        elif self._path is not None:
+            self._leave(self._path)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(_LAST_CONNECTION_SECONDS, seconds))
+        await self._server.stop(max(ends_at - loop.time(), 0.0))
+
+    def _leave(self, path: Path) -> None:
+        """Remove the socket's name, unless a successor has it."""
+        if self._inode and _inode(path) == self._inode:
+            path.unlink(missing_ok=True)
 
     async def _start_on_file(self, server: grpc.aio.Server, path: Path) -> None:
         """Listen on a name of this process, and put it in place of an earlier worker's.
@@ -112,6 +137,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 
     Source: gRPC core, grpc_types.h.
     """
+    age = _CONNECTION_AGE_SECONDS if settings.unix_socket is None else _PROXY_CONNECTION_AGE_SECONDS
     return [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
@@ -125,6 +151,6 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_ANSWER_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _FASTEST_PINGS_SECONDS * 1000),
-        ("grpc.max_connection_age_ms", _CONNECTION_AGE_SECONDS * 1000),
+        ("grpc.max_connection_age_ms", age * 1000),
         ("grpc.max_connection_age_grace_ms", int(settings.request_timeout_seconds * 1000)),
     ]

@@ -116,10 +116,10 @@ class Contract:
             tensor = tensors[spec.name]
             check_declaration(spec, DATATYPES_BY_DTYPE[tensor.dtype].name, tensor.shape)
         lengths = {len(tensor) for tensor in tensors.values() if tensor.ndim}
-        for length in lengths:
-            self._check_row_count(length)
         if len(lengths) > 1 and self._has_common_rows:
             raise InputInvalid("the inputs differ in rows")
+        if lengths:
+            self._check_row_count(max(lengths))
         for rules in self._rules:
             if violations := rules.violations(tensors[rules.name]):
                 raise ContractViolated(tuple(violations))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from auth.actor import system
 from auth.followers import Apply
 from gateway.models.label_store import ModelStore
-from gateway.models.records import CHAMPION, Holding, ModelBook, ModelShelf, ModelView
+from gateway.models.records import (
+    CHAMPION,
+    Holding,
+    ModelBook,
+    ModelChanges,
+    ModelShelf,
+    ModelView,
+)
 from gateway.models.rows import read_model_changes
 from inference.errors import ModelRefused, VettingFailed
 from inference.loading import ModelVersion
@@ -70,15 +78,14 @@ class ModelKeeper:
 
     async def read(self, connection: AsyncConnection, *, since: int) -> Apply:
         """Read what changed, as a follower of the catalogue."""
-        changes = await read_model_changes(connection, since=since)
+        return partial(self.apply, await read_model_changes(connection, since=since))
 
-        def apply() -> None:
-            for name in self.shelf.apply(changes):
-                self._retry(name)
-                self._show(name)
-                self._wake.set()
-
-        return apply
+    def apply(self, changes: ModelChanges) -> None:
+        """Take over what changed in the records."""
+        for name in self.shelf.apply(changes):
+            self._retry(name)
+            self._show(name)
+            self._wake.set()
 
     def take(self, model: ModelVersion) -> None:
         """Have a version that is loaded; it is shown once the records say so."""

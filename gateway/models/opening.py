@@ -43,6 +43,8 @@ async def open_keeper(
         await store.register_found(_found(loaded), actor=KEEPER, worker_id=worker_id)
         for holding in keeper.holdings():
             await store.hold(worker_id, holding)
+        # What was just registered is in no memory yet, and would be freed as nobody's wish.
+        keeper.apply(await store.read_changes(since=0))
         await stack.enter_async_context(keeper.following())
         yield keeper
 

@@ -7,6 +7,7 @@ import pytest
 
 from inference.errors import ContractViolated, InputInvalid, Violation
 from inference.signature import TensorSpec
+from inference.tensors import Tensors
 from tests.unit.inference.contracts import graph_contract
 
 VECTOR = TensorSpec("x", "FP32", (-1, 2))
@@ -155,3 +156,19 @@ def test_schema_and_example_follow_from_the_shape() -> None:
     }
     assert contract.quotes_per_row == 0
     assert graph_contract(LABEL).quotes_per_row is None
+
+
+def test_ready_tensor_without_rows_may_stand_beside_one_with_rows() -> None:
+    """As an empty list of axes does, where the graph says that inputs need not be alike."""
+    contract = graph_contract(
+        TensorSpec("x", "FP32", (2, 3)), TensorSpec("axes", "INT64", (0,)), is_batchable=False
+    )
+    tensors: Tensors = {"x": np.zeros((2, 3), np.float32), "axes": np.zeros(0, np.int64)}
+    assert contract.check_tensors(tensors) == 1
+
+
+def test_ready_tensors_without_any_row_are_refused() -> None:
+    """There is nothing to predict."""
+    contract = graph_contract(TensorSpec("x", "FP32", (-1, 3)))
+    with pytest.raises(InputInvalid):
+        contract.check_tensors({"x": np.zeros((0, 3), np.float32)})

@@ -73,6 +73,15 @@ async def test_start_serves_what_lies_there(alone: Worker) -> None:
     assert await alone.answer(alone.find("1"), 5) == 6
 
 
+async def test_process_that_took_long_to_start_keeps_what_it_loaded(
+    store: ModelStore, engine: AsyncEngine, root: Path
+) -> None:
+    """Its keeper is woken before the catalogue is read for the first time."""
+    async with worker(store, engine, root, refreshes=False) as slow:
+        await slow.keeper.reconcile()
+        assert slow.find("1").version == "1"
+
+
 async def test_pushed_version_is_served_without_a_restart(
     alone: Worker, store: ModelStore, root: Path
 ) -> None:

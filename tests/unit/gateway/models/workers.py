@@ -97,7 +97,9 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def worker(store: ModelStore, engine: AsyncEngine, root: Path) -> AsyncIterator[Worker]:
+async def worker(
+    store: ModelStore, engine: AsyncEngine, root: Path, *, refreshes: bool = True
+) -> AsyncIterator[Worker]:
     """Start a process on a repository, and see what is there."""
     registry = Registry()
     with ThreadPoolExecutor(1) as executor:
@@ -106,6 +108,7 @@ async def worker(store: ModelStore, engine: AsyncEngine, root: Path) -> AsyncIte
         opening = open_keeper(store, registry, predictor, root=root, vetter=vetter)
         async with opening as keeper:
             started = Worker(store, registry, predictor, keeper, engine, root)
-            await started.refresh()
+            if refreshes:
+                await started.refresh()
             yield started
         predictor.close()

@@ -17,6 +17,7 @@ from gateway.dataplane.paths import INFER, PREDICT_ROUTE, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.request_body import BodyReader
 from gateway.dataplane.request_ids import RequestIds
+from gateway.dataplane.timeouts import read_timeout
 from gateway.dataplane.watch import Receive, Watch
 from gateway.errors import MethodNotAllowed
 from gateway.limits.headers import limit_headers
@@ -103,7 +104,7 @@ class PredictionDoor:
                 revision,
                 model,
                 choose_codec(target.operation, headers),
-                asyncio.get_running_loop().time() + self._timeout_seconds,
+                asyncio.get_running_loop().time() + read_timeout(headers, self._timeout_seconds),
                 selection=target.selection,
             )
             answer = await self._predict(

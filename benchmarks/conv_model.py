@@ -1,4 +1,4 @@
-"""Build the model where batching hurts: its layers fit into the cache for one image, not for many."""
+"""Build the model where batching hurts: its layers fit into the cache for one image alone."""
 
 from itertools import pairwise
 from pathlib import Path

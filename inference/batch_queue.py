@@ -22,6 +22,10 @@ _CERTAINTY = 0.8
 """Of an estimated time, what is certain enough to refuse somebody for it."""
 
 
+_LEAST_WORK = 0.02
+"""A thread that had less of the processor did not compute the run: an engine elsewhere did."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
     """What a model's author says about its queue, in rows and seconds."""
@@ -87,6 +91,11 @@ class BatchQueue:
         return self._lanes.rows <= quick or (
             self._is_shared and self.limits.max_batch_size <= quick
         )
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether enough rows wait for a run of the best size."""
+        return self._lanes.rows >= self._times.best_rows
 
     def check(self, rows: int, lane: str, *, weight: int, deadline: float, now: float) -> None:
         """Refuse who would be refused now.
@@ -163,13 +172,20 @@ class BatchQueue:
                 return Taken(batch, late)
         return Taken([], late)
 
-    def settle(self, batch: Sequence[Piece], run: BatchRun, *, is_measured: bool) -> list[Settled]:
-        """Learn from a run, and return whoever has all of an answer now."""
+    def settle(
+        self, batch: Sequence[Piece], run: BatchRun, *, work_seconds: float | None
+    ) -> list[Settled]:
+        """Learn from a run, and return whoever has all of an answer now.
+
+        `work_seconds` is what the run had of the processor; None where nothing is to be learned.
+        """
         rows = _rows_of(batch)
         self._run_until = -math.inf
         self._row_seconds += _NEW_WEIGHT * (run.seconds / max(rows, 1) - self._row_seconds)
-        if is_measured and run.runs == 1:
-            self._times.observe(rows, run.seconds, batch[0].request.key)
+        if work_seconds is not None and run.runs == 1:
+            is_work = work_seconds > _LEAST_WORK * run.seconds
+            work = work_seconds if is_work else None
+            self._times.observe(rows, run.seconds, batch[0].request.key, work_seconds=work)
             self._horizon = 2 * self._times.backlog_seconds(self.limits.max_queue_rows)
         self._is_shared &= run.is_splittable
         settled = []

@@ -1,7 +1,7 @@
 """Let everyone who waits for one model version share its next run.
 
 The first arrival schedules a run at the end of the loop's current round. While a run is on,
-arrivals wait, and the thread that ends it takes the next batch itself: it needs nothing of the
+arrivals wait, and where they fill a batch the thread takes it by itself: it needs nothing of the
 loop, which may be busy with refusing others. Nobody waits on a timer unless the model's author
 wants it, and a lone caller runs at once.
 """
@@ -228,21 +228,23 @@ class Batcher:
         return batch
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run a batch in the executor's thread, and queue up for the next.
+        """Run a batch in the executor's thread, and queue up for the next one if it is full.
 
-        The outcomes reach the loop in one call. Other models have their turns in between, since
-        all queue up at the same executor.
+        One that is not full is the loop's to start, since more callers may be about to join it. The
+        outcomes reach the loop in one call. Other models have their turns in between, since all
+        queue up at the same executor.
         """
         batch = self._take(loop, self._clock())
         if not batch:
             return
+        began = time.thread_time()
         run = self._run_batch(batch)
+        work_seconds = time.thread_time() - began
         with self._lock:
-            done = self._settle(batch, run, is_measured=True)
-            self._is_busy = self._queue.rows > 0 and not self._queue.pause(self._clock())
-            is_busy = self._is_busy
-        loop.call_soon_threadsafe(self._finish, loop, done)
-        if is_busy:
+            done = self._settle(batch, run, work_seconds=work_seconds)
+            self._is_busy = is_full = self._queue.is_full
+        loop.call_soon_threadsafe(self._finish_elsewhere, loop, done)
+        if is_full:
             self._submit(loop)
 
     def _run_here(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
@@ -260,21 +262,28 @@ class Batcher:
             self._queue.quick_rows = 0
             logger.warning("%s: runs take too long for the event loop", self._name)
         with self._lock:
-            done = self._settle(batch, run, is_measured=False)
+            done = self._settle(batch, run, work_seconds=None)
             self._is_busy = False
-        self._finish(loop, done)
+        self._finish(done)
+        if self._queue.rows:
+            loop.call_soon(self._start_again, loop)
 
     def _run_batch(self, batch: list[Piece]) -> BatchRun:
         return run_batch(
             self._runtime, [piece.tensors for piece in batch], [piece.rows for piece in batch]
         )
 
-    def _settle(self, batch: list[Piece], run: BatchRun, *, is_measured: bool) -> _Done:
-        settled = self._queue.settle(batch, run, is_measured=is_measured)
+    def _settle(self, batch: list[Piece], run: BatchRun, *, work_seconds: float | None) -> _Done:
+        settled = self._queue.settle(batch, run, work_seconds=work_seconds)
         return _Done(sum([piece.rows for piece in batch]), run, settled)
 
-    def _finish(self, loop: asyncio.AbstractEventLoop, done: _Done) -> None:
-        """Count a run, answer its callers, and see to it that the next one starts."""
+    def _finish_elsewhere(self, loop: asyncio.AbstractEventLoop, done: _Done) -> None:
+        """Start the next run, unless the thread has, and answer while that one computes."""
+        self._start_again(loop)
+        self._finish(done)
+
+    def _finish(self, done: _Done) -> None:
+        """Count a run, and answer its callers."""
         rows, run, settled = done
         self.runs += run.runs
         self.rows += rows
@@ -290,8 +299,6 @@ class Batcher:
                 request.answer.set_result(
                     Prediction(outcome, request.queue_seconds, request.compute_seconds, rows)
                 )
-        if self._queue.rows and not self._is_busy:
-            loop.call_soon(self._start_again, loop)
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, deadline: float, now: float) -> None:
         """Have one timer for the earliest deadline of all."""

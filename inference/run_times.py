@@ -34,10 +34,20 @@ _MOST_SURPRISE: Final = math.log(2)
 _TRIAL_SHARE: Final = 0.01
 """Of the time of runs, what trying other sizes may cost."""
 
-_LEAST_TRIAL, _MOST_TRIAL = 0.25, 0.5
-"""What a trial is counted for at least, and may cost at most, in runs of the usual size."""
+_LEAST_TRIAL: Final = 0.25
+"""What a trial is counted for at least, in runs of the usual size."""
 
-_FORGETTING_RUNS: Final = 1000
+_MOST_CREDIT: Final = 16.0
+_MOST_DEARER: Final = 0.25
+"""Rows may take so much longer in a trial than at the usual size, by what is known."""
+
+_LONGEST_TRIAL_SECONDS: Final = 0.25
+"""A run over that is tried only from a usual one of at least half of it."""
+
+_PROMISING: Final = 0.8
+"""A size that never ran is tried where the next smaller one has so much of the best rate."""
+
+_FORGETTING_RUNS: Final = 10_000
 """Runs after which half of what speaks against a size is forgotten, so that it is tried again."""
 
 _CHOICE_RUNS: Final = 8
@@ -62,10 +72,12 @@ class RunTimes:
         self._seen = [_WARM_UP_RUNS if size in known else 0 for size in self._sizes]
         self._runs_since = [0] * len(self._sizes)
         self._levels: OrderedDict[Key, float] = OrderedDict()
+        self._delays: dict[Key, float] = {}
         self._runs = 0
         self._credit = 0.0
         self._best = 0
         self._below = [0]
+        self._rates = [1.0]
         self.best_rows = 1
         """Rows of the run that has the most rows in a second."""
         self.whole_rows = 1
@@ -75,7 +87,9 @@ class RunTimes:
     def seconds(self, rows: int, key: Key) -> float:
         """Estimate the time of a run; 0 where no run with such items is known."""
         level = self._levels.get(key)
-        return 0.0 if level is None else math.exp(level + self._log_seconds(rows))
+        if level is None:
+            return 0.0
+        return math.exp(level + self._delays[key] + self._log_seconds(rows))
 
     def backlog_seconds(self, rows: int) -> float:
         """Estimate how long rows take in runs of the best size; 0 where no run is known."""
@@ -99,15 +113,24 @@ class RunTimes:
             return self._sizes[self._next_size(waiting)]
         return self._sizes[self._below[self._index(waiting)]]
 
-    def observe(self, rows: int, seconds: float, key: Key) -> None:
-        """Learn from a run."""
+    def observe(
+        self, rows: int, seconds: float, key: Key, *, work_seconds: float | None = None
+    ) -> None:
+        """Learn from a run; `work_seconds` is what the processor gave to it, where that is known.
+
+        Sizes are compared by work: on a machine with other things to do, long runs are interrupted
+        more often than short ones, and would look worse than they are.
+        """
         self._runs += 1
-        self._credit = min(self._credit + _TRIAL_SHARE, _MOST_TRIAL)
+        self._credit = min(self._credit + _TRIAL_SHARE, _MOST_CREDIT)
         self._runs_since = [runs + 1 for runs in self._runs_since]
-        measured = math.log(max(seconds, 1e-7))
+        measured = math.log(max(work_seconds or seconds, 1e-7))
+        delay = math.log(max(seconds, 1e-7)) - measured
+        self._delays.setdefault(key, delay)
         if key not in self._levels:
             self._meet(key, measured, rows)
         self._levels.move_to_end(key)
+        self._delays[key] += _LEVEL_GAIN * (delay - self._delays[key])
         gain = self._learn(rows, measured - self._levels[key], key)
         if gain > _LEAST_GAIN or not self._runs % _CHOICE_RUNS:
             self._choose()
@@ -116,7 +139,8 @@ class RunTimes:
         """Begin with a shape of items that is new; the very first run begins the curve as well."""
         self._levels[key] = measured - self._log_seconds(rows) if any(self._seen) else 0.0
         if len(self._levels) > _MOST_KEYS:
-            self._levels.popitem(last=False)
+            oldest, _ = self._levels.popitem(last=False)
+            del self._delays[oldest]
 
     def _learn(self, rows: int, measured: float, key: Key) -> float:
         """Put a surprise down to the size or to the level; return the size's part of it.
@@ -139,7 +163,7 @@ class RunTimes:
     def _choose(self) -> None:
         """Compare the sizes by rows in a second, smaller ones first."""
         self._guess_the_rest()
-        rates = [
+        self._rates = rates = [
             size / (math.exp(log) + _HAND_OVER_SECONDS)
             for size, log in zip(self._sizes, self._curve, strict=True)
         ]
@@ -160,29 +184,36 @@ class RunTimes:
         return _first_as_good(rates)
 
     def _next_size(self, waiting: int) -> int:
-        """Return the best size, or a neighbour of it whose trial is due and paid for."""
-        beside = [
+        """Return the best size, or another one whose trial is due and paid for."""
+        others = [
             index
-            for index in (self._best - 1, self._best + 1)
-            if 0 <= index < len(self._sizes) and self._sizes[index] <= waiting
+            for index, size in enumerate(self._sizes)
+            if index != self._best and size <= waiting and self._cost_of(index) <= self._credit
         ]
-        if not beside:
+        if not others:
             return self._best
-        trial = max(beside, key=self._runs_since.__getitem__)
-        cost = self._cost_of(trial)
-        if cost > min(self._credit, _MOST_TRIAL):
-            return self._best
-        self._credit -= cost
+        trial = max(others, key=lambda index: (not self._seen[index], self._runs_since[index]))
+        self._credit -= self._cost_of(trial)
         return trial
 
     def _cost_of(self, trial: int) -> float:
-        """Estimate how much longer the rows take than at the best size, in runs of that size."""
+        """Estimate how much longer the rows take than at the best size, in runs of that size.
+
+        Infinite for a size that callers would notice: a longer run whose rows are dearer. A shorter
+        one lets its own callers go sooner, and keeps the others for less than a run.
+        """
+        seconds, usual = math.exp(self._curve[trial]), math.exp(self._curve[self._best])
+        if seconds > max(_LONGEST_TRIAL_SECONDS, 2 * usual):
+            return math.inf
         if not self._seen[trial]:
-            return 0.0
+            is_promising = trial == 0 or self._rates[trial - 1] >= _PROMISING * max(self._rates)
+            return 0.0 if is_promising else math.inf
         times_rows = self._sizes[trial] / self.best_rows
         dearer = self._curve[trial] - self._curve[self._best] - math.log(times_rows)
-        dearer *= 0.5 ** (self._runs_since[trial] / _FORGETTING_RUNS)
-        return max(times_rows * math.expm1(dearer), _LEAST_TRIAL)
+        dearer = math.expm1(dearer * 0.5 ** (self._runs_since[trial] / _FORGETTING_RUNS))
+        if times_rows > 1 and dearer > _MOST_DEARER:
+            return math.inf
+        return max(times_rows * dearer, _LEAST_TRIAL)
 
     def _guess_the_rest(self) -> None:
         """Let sizes that were never run cost as much for each row as the next smaller one."""

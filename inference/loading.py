@@ -129,8 +129,8 @@ def load_contents(
 
 
 def _with_run_seconds(version: ModelVersion) -> ModelVersion:
-    """Measure a warm model whose runs are shared; one without a known row learns while serving."""
-    if version.max_batch_size == 1 or version.contract.example_row is None:
+    """Measure a warm model whose runs are shared; one that cannot be learns while serving."""
+    if version.max_batch_size == 1:
         return version
     run_seconds = measure_run_seconds(
         version.runtime, version.contract, max_batch_size=version.max_batch_size

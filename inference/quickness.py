@@ -8,6 +8,7 @@ from a list of categories.
 
 from time import perf_counter, thread_time
 
+import numpy as np
 import onnx
 
 from inference.batch_run import run_alone
@@ -60,28 +61,36 @@ def measure_run_seconds(
 ) -> dict[int, float]:
     """Measure runs of 1, 2, 4 ... `max_batch_size` rows: rows to seconds of work, the best of five.
 
-    Every size is run once before any is run again, since rates may fall and rise with the rows: an
-    engine packs weights anew from some number of rows on. A size that fails, or that would take
-    more time than is left, ends the sizes.
+    Every size is run once before any is run again, so that a short time leaves none out. A size
+    that fails, or that would take more time than is left, ends the measurement.
     """
     ends_at = perf_counter() + _BUDGET_SECONDS
     measured: dict[int, float] = {}
-    for _ in range(_REPEATS):
-        for rows in sizes_up_to(max_batch_size):
-            if not contract.fewest_rows <= rows <= contract.max_rows:
-                continue
-            tensors = contract.rows_to_tensors([contract.example_row] * rows)
-            if perf_counter() + measured.get(rows, 0.0) > ends_at:
-                return measured
-            began = thread_time()
-            try:
-                seconds = _seconds(runtime, tensors)
-            except InferenceError:
-                return measured
-            work_seconds = thread_time() - began
-            seconds = work_seconds if work_seconds > _LEAST_WORK * seconds else seconds
-            measured[rows] = min(seconds, measured.get(rows, seconds))
+    sizes = [size for size in sizes_up_to(max_batch_size) if size >= contract.fewest_rows]
+    for rows in sizes * _REPEATS:
+        tensors = _sample(runtime.signature, contract, rows)
+        if tensors is None or perf_counter() + measured.get(rows, 0.0) > ends_at:
+            break
+        began = thread_time()
+        try:
+            seconds = _seconds(runtime, tensors)
+        except InferenceError:
+            break
+        work_seconds = thread_time() - began
+        seconds = work_seconds if work_seconds > _LEAST_WORK * seconds else seconds
+        measured[rows] = min(seconds, measured.get(rows, seconds))
     return measured
+
+
+def _sample(signature: Signature, contract: Contract, rows: int) -> Tensors | None:
+    """Make rows of the example, or of zeros; None where nobody knows how large an item is."""
+    if contract.example_row is not None:
+        return contract.rows_to_tensors([contract.example_row] * rows)
+    if any(VARIABLE in spec.row_shape or spec.datatype == BYTES for spec in signature.inputs):
+        return None
+    return {
+        spec.name: np.zeros((rows, *spec.row_shape), spec.type.dtype) for spec in signature.inputs
+    }
 
 
 def _seconds(runtime: Runtime, tensors: Tensors) -> float:

@@ -25,7 +25,7 @@ def read_timeout(headers: Iterable[tuple[bytes, bytes]], most_seconds: float) ->
             continue
         match = _TIMEOUT.fullmatch(value.strip())
         if match is None or seconds is not None:
-            raise RequestInvalid("X-Request-Timeout is one number of seconds, or one with s, ms, us")
+            raise RequestInvalid("X-Request-Timeout is one number, of seconds or with s, ms or us")
         seconds = float(match[1]) * _SECONDS[match[2]]
         if not seconds:
             raise RequestInvalid("X-Request-Timeout must be more than zero")

@@ -47,6 +47,8 @@ getInferenceVersionReady     401       403       403     200   403   200   200  
 getInferenceVersionConfig    401       403       403     200   403   200   200   200      200     200    200     403
 getInferenceVersionStats     401       403       403     200   403   200   200   200      200     200    200     403
 listRepository               401       403       403     200   403   200   200   200      200     200    200     403
+loadModel                    401       403       403     403   403   403   403   403      200     200    200     403
+unloadModel                  401       403       403     403   403   403   403   403      200     200    200     403
 listModels                   401       403       403     200   403   200   200   200      200     200    200     403
 getModel                     401       403       403     200   403   200   200   200      200     200    200     403
 getModelMetadata             401       403       403     200   403   200   200   200      200     200    200     403

@@ -25,7 +25,7 @@ BODY_VALUES = {
     *("challenger", "sticky", "budget", "tolerance", "force"),
     *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
     *("client_secret", "client_assertion_type", "client_assertion"),
-    *("inputs", "outputs", "id", "ready"),
+    *("inputs", "outputs", "id", "ready", "parameters"),
     *("jwks", "username", "password", "totp", "device_token", "disabled", "current_password"),
 }
 SMUGGLED = ("tenant_id", "key_id", "client_id")
@@ -53,6 +53,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "beginTrial": {"challenger": "999", "weight": 0.5},
     "infer": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": ["no number"]}]},
     "listRepository": {"ready": True},
+    "loadModel": {"parameters": {}},
+    "unloadModel": {"parameters": {}},
     "pushModelVersion": {"no": "model"},
     "promoteModelVersion": {"version": "999"},
     "setModelLabel": {"version": "999"},

@@ -32,6 +32,10 @@ from tests.repositories import scaled_model, write_model
 from tests.verdicts import share_verdicts
 
 MODEL = "shared"
+SPARE = "spare"
+SPARED = {"loadModel": {"model": SPARE}, "unloadModel": {"model": SPARE}}
+"""What takes a model out of service takes one that nobody else is asked about."""
+
 BODIES = GOOD_BODIES | {
     "createKey": {"name": "x", "scopes": ["usage:read"]},
     "createClient": {"name": "x", "scopes": ["usage:read"]},
@@ -90,7 +94,8 @@ class Gate:
     async def _targeted(self, request: Request) -> Request:
         """Fill in ids; what an operation may end is made for it."""
         world = self.world
-        values = request.path_values | {"tenant_id": world.tenant_a, "plan_id": self.plan_id}
+        ids = {"tenant_id": world.tenant_a, "plan_id": self.plan_id}
+        values = request.path_values | ids | SPARED.get(request.operation, {})
         values |= _ABSENT.get(request.operation, {})
         if request.operation == "deleteTenant":
             values["tenant_id"] = await self._tenant()
@@ -122,7 +127,8 @@ class Gate:
 @pytest.fixture
 async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
     """Run the app with a model, and make everybody's credentials."""
-    write_model(tmp_path / "models", MODEL, scaled_model(1))
+    for name in (MODEL, SPARE):
+        write_model(tmp_path / "models", name, scaled_model(1))
     settings = Settings(
         data_dir=share_verdicts(tmp_path / "var"),
         model_repository=tmp_path / "models",

@@ -198,6 +198,10 @@ OPERATIONS |= {
 OPERATIONS["listRepository"] = Operation(
     "POST", "/v2/repository/index", frozenset({PREDICT, MODELS_READ})
 )
+OPERATIONS |= {
+    name: Operation("POST", f"/v2/repository/models/double/{verb}", frozenset({MODELS_WRITE}))
+    for name, verb in (("loadModel", "load"), ("unloadModel", "unload"))
+}
 OF_A_TENANT = sorted(name for name, operation in OPERATIONS.items() if operation.is_of_a_tenant)
 
 per_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))

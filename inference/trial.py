@@ -6,7 +6,7 @@ full batch asks for is asked for here, where it is bounded.
 
 import math
 from collections.abc import Iterator
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from inference.loading import ModelVersion
 from inference.signature import VARIABLE, TensorSpec
 from inference.tensors import BYTES, Tensor, Tensors
 
-_REPEATS = 2
 _MAX_ELEMENTS = 64 * 1024 * 1024
 _OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Failed to allocate memory", "bad allocation")
 
@@ -24,23 +23,23 @@ _OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Failed to allocate memory", "bad 
 def try_rows(version: ModelVersion, *, budget_seconds: float) -> dict[int, float]:
     """Time runs of 1, 2, 4 … rows up to the largest batch, as far as the budget goes.
 
-    Values that are made up may be none that the model takes; then nothing more is tried.
+    Time is the processor's, so that a busy machine does not make a model look slow. Values that
+    are made up may be none that the model takes; then nothing more is tried.
 
     Raises:
         ModelRefused: the model needs more memory than there is, or fails on its own example.
     """
     seconds: dict[int, float] = {}
-    left = budget_seconds
+    ends_at = process_time() + budget_seconds
     for rows in _row_counts(version):
         tensors = _tensors_of(version, rows)
         if tensors is None:
             break
-        timed = [_run(version, tensors) for _ in range(_REPEATS)]
-        if None in timed:
+        took = _run(version, tensors)
+        if took is None:
             break
-        seconds[rows] = min(each for each in timed if each is not None)
-        left -= sum(each for each in timed if each is not None)
-        if left < 2 * _REPEATS * seconds[rows]:
+        seconds[rows] = took
+        if process_time() + 2 * took > ends_at:
             break
     return seconds
 
@@ -82,10 +81,10 @@ def _shape(spec: TensorSpec, rows: int) -> tuple[int, ...]:
 
 
 def _run(version: ModelVersion, tensors: Tensors) -> float | None:
-    """Time one run; None where the model cannot take what was made up."""
-    started = perf_counter()
+    """Time one run on the processor; None where the model cannot take what was made up."""
+    started = process_time()
     outcome = run_alone(version.runtime, tensors)
-    seconds = perf_counter() - started
+    seconds = process_time() - started
     if not isinstance(outcome, InferenceError):
         return seconds
     if isinstance(outcome, ModelFailed) and is_out_of_memory(outcome.debug):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
 from inference.errors import ModelRefused, VettingFailed
@@ -70,9 +71,10 @@ class Vetter:
         Raises:
             ModelRefused: the version was changed after it was vetted.
         """
-        return await asyncio.to_thread(
+        version = await asyncio.to_thread(
             load_version, path, self._settings, expected=report.digests, load=load_anywhere
         )
+        return _bounded(version, report)
 
     async def judge(self, path: VersionPath, *, afresh: bool = False) -> VettingReport | str:
         """Vet one version; a reason in place of a report is why it cannot be loaded."""
@@ -124,3 +126,15 @@ def _report_of_engine(path: VersionPath, files: OpenFiles) -> VettingReport:
         peak_bytes=0,
         seconds=0.0,
     )
+
+
+def _bounded(version: ModelVersion, report: VettingReport) -> ModelVersion:
+    """Share runs among no more rows than were tried.
+
+    Threat: a run of few rows passes, and that of a full batch takes all of the server's memory.
+    """
+    tried = max(report.run_seconds, default=version.max_batch_size)
+    if tried >= version.max_batch_size:
+        return version
+    logger.info("%s/%s: runs are shared by %d rows at most", version.name, version.version, tried)
+    return replace(version, max_batch_size=tried)

@@ -64,7 +64,7 @@ class VettingReport:
     """Rows that may share a run; 1 where the model mixes them."""
 
     run_seconds: dict[int, float]
-    """Time of the quicker of two runs by number of rows, rising until one took too long."""
+    """Processor time of a run by its rows, up to the largest batch or until they took too long."""
 
     peak_bytes: int
     """Most memory that the child held at once, the interpreter and its packages included."""

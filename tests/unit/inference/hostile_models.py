@@ -147,7 +147,6 @@ def _varint(number: int) -> bytes:
 HOSTILE: Mapping[str, Callable[[], bytes]] = MappingProxyType(
     {
         "memory": memory_asker,
-        "memory of a batch": batch_memory_asker,
         "endless loop": endless_loop,
         "product chain": product_chain,
         "deep nesting": deep_nesting,

@@ -1,6 +1,7 @@
 """Each content is vetted once by the same program, and loaded only as it was vetted."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,17 @@ async def test_loaded_version_names_its_content(tmp_path: Path, path: VersionPat
     judge = vetter(tmp_path)
     report = await judge.vet(path)
     assert (await judge.load(path)).digest == report.digests.version
+
+
+async def test_batch_is_no_larger_than_what_was_tried(path: VersionPath) -> None:
+    """Memory that only a full batch takes is never asked of the server."""
+    judge = vetter(None)
+    report = await judge.vet(path)
+    assert (await judge.load_checked(path, report)).max_batch_size == 64
+    hasty = replace(report, run_seconds={1: 0.5, 2: 1.0, 4: 2.0})
+    assert (await judge.load_checked(path, hasty)).max_batch_size == 4
+    untried = replace(report, run_seconds={})
+    assert (await judge.load_checked(path, untried)).max_batch_size == 64
 
 
 async def test_repository_serves_what_passed(tmp_path: Path, repository: Path) -> None:

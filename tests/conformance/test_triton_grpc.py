@@ -3,10 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fronted import NO_ADDRESS_LIMITS, running_front
+from tests.population import make_caller, make_plan, make_tenant
 from tests.serving import ROOT, Server, free_port
 from tests.typed_models import ONNX_TYPES, write_typed_models
 
@@ -30,32 +34,46 @@ def ask_triton_grpc(order: dict[str, Any]) -> Results:
     return results
 
 
-@pytest.fixture(scope="module")
-def grpc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def order_to_server(folder: Path, repository: Path, stack: ExitStack) -> dict[str, Any]:
+    """Serve the models without TLS, and tell where."""
+    port = str(free_port())
+    settings = {"TOLLGATE_MODEL_REPOSITORY": str(repository), "TOLLGATE_GRPC_PORT": port}
+    server = Server(folder, free_port(), settings=settings)
+    server.start()
+    stack.callback(server.stop)
+    return {"url": f"127.0.0.1:{port}", "key": server.demo["api_key"], "ca": ""}
+
+
+def order_to_nginx(folder: Path, repository: Path, stack: ExitStack) -> dict[str, Any]:
+    """Serve the models through Nginx, over TLS, and tell where."""
+    settings = {"model_repository": str(repository), "grpc_port": "1"}
+    front = stack.enter_context(running_front(folder, settings=settings, nginx=NO_ADDRESS_LIMITS))
+    tenant_id = make_tenant(front.stack, make_plan(front.stack))
+    return {
+        "url": front.nginx.url.removeprefix("https://"),
+        "key": make_caller(front.stack, tenant_id, scopes=["predict", "models:read"]).api_key,
+        "ca": str(front.nginx.certificates.authority),
+    }
+
+
+ORDERS = {"plain": order_to_server, "TLS through Nginx": order_to_nginx}
+
+
+@pytest.fixture(scope="module", params=ORDERS)
+def order(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
     """Serve a model of each datatype."""
     repository = tmp_path_factory.mktemp("models")
     write_typed_models(repository)
-    settings = {
-        "TOLLGATE_MODEL_REPOSITORY": str(repository),
-        "TOLLGATE_GRPC_PORT": str(free_port()),
-    }
-    running = Server(tmp_path_factory.mktemp("grpc"), free_port(), settings=settings)
-    running.start()
-    yield running
-    running.stop()
+    with ExitStack() as stack:
+        yield ORDERS[request.param](tmp_path_factory.mktemp("served"), repository, stack)
 
 
 @pytest.fixture(scope="module", params=["grpc", "grpc.aio"])
-def results(request: pytest.FixtureRequest, grpc_server: Server) -> Results:
+def results(request: pytest.FixtureRequest, order: dict[str, Any]) -> Results:
     """Let one of the two clients go through everything."""
-    return ask_triton_grpc(
-        {
-            "url": f"127.0.0.1:{grpc_server.settings['TOLLGATE_GRPC_PORT']}",
-            "key": grpc_server.demo["api_key"],
-            "ca": "",
-            "asynchronous": request.param == "grpc.aio",
-        }
-    )
+    return ask_triton_grpc(order | {"asynchronous": request.param == "grpc.aio"})
 
 
 def test_server_says_how_it_is(results: Results) -> None:

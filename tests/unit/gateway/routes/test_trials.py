@@ -104,6 +104,23 @@ async def test_label_names_the_version_on_trial(plane: ControlPlane) -> None:
         assert (gone.status_code, gone.json()["code"]) == (404, "model_not_found")
 
 
+async def test_inference_protocol_takes_part_and_names_the_version(plane: ControlPlane) -> None:
+    """Unnamed, by version and by label: `model_version` says who answered."""
+    await begin(plane, weight=1.0)
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [3.0]}]}
+    answers = {
+        way: (await plane.customer.post(f"/v2/models/scaled{way}/infer", body)).json()
+        for way in ("", "/versions/2", "/labels/challenger")
+    }
+    told = {way: (one["model_version"], one["outputs"][0]["data"]) for way, one in answers.items()}
+    assert told == {
+        "": ("1", [3.0]),
+        "/versions/2": ("2", [6.0]),
+        "/labels/challenger": ("1", [3.0]),
+    }
+    assert (await compared(plane))["versions"]["1"]["served"]["requests"] == 1
+
+
 async def test_comparison_counts_each_version(plane: ControlPlane) -> None:
     """Requests, rows and latency of both, with their intervals."""
     await begin(plane, weight=0.5, sticky="request")

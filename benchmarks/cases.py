@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import heavy_model
+from benchmarks import conv_model, heavy_model
 
 MODELS = Path(__file__).parents[1] / "examples/models"
 _GOLDEN = MODELS / "housing/1/golden.json"
@@ -31,7 +31,11 @@ CASES = (
     Case("c64", connections=64, rows=1),
     Case("rows32", connections=16, rows=32),
     Case("rows256", connections=16, rows=256),
+    Case("heavy1", connections=1, rows=1, model=heavy_model.NAME),
     Case("heavy", connections=64, rows=1, model=heavy_model.NAME),
+    Case("conv1", connections=1, rows=1, model=conv_model.NAME),
+    Case("conv16", connections=16, rows=1, model=conv_model.NAME),
+    Case("conv64", connections=64, rows=1, model=conv_model.NAME),
 )
 
 
@@ -49,6 +53,10 @@ def build_body(case: Case) -> Body:
     if case.model == heavy_model.NAME:
         row = [index / heavy_model.INPUT_WIDTH for index in range(heavy_model.INPUT_WIDTH)]
         return Body(_encode([row] * case.rows), case.rows, None)
+    if case.model == conv_model.NAME:
+        channels, height, width = conv_model.INPUT_SHAPE
+        image = [[[0.01 * column] * width for column in range(height)]] * channels
+        return Body(_encode([image] * case.rows), case.rows, None)
     golden = json.loads(_GOLDEN.read_text())
     instances, predictions = golden["instances"], golden["predictions"]
     picks = [row % len(instances) for row in range(case.rows)]

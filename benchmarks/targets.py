@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cases import MODELS, Case
+from benchmarks.conv_model import NAME as CONV
+from benchmarks.conv_model import write_conv_repository
 from benchmarks.heavy_model import NAME as HEAVY
 from benchmarks.heavy_model import write_heavy_repository
 from benchmarks.processes import ServerCommand
@@ -57,8 +59,8 @@ def build_targets(names: list[str], cases: list[Case], folder: Path) -> list[Tar
         callers = create_callers(folder)
         keys = callers.keys
         targets += [*_tollgates(folder, keys), _tokens(folder, callers)]
-        if TOLLGATE in names and HEAVY in {case.model for case in cases}:
-            targets += _heavy_tollgates(folder, keys)
+        if TOLLGATE in names and {HEAVY, CONV} & {case.model for case in cases}:
+            targets += _batching_tollgates(folder, keys)
     order = (*NAMES, UNBATCHED)
     wanted = [
         target
@@ -110,11 +112,13 @@ def _tokens(folder: Path, callers: Callers) -> Target:
     return Target(TOKENS, "housing", command, tokens, clients=callers.clients, only=_STACK_CASES)
 
 
-def _heavy_tollgates(folder: Path, keys: Path) -> list[Target]:
-    """Set Tollgate up with the heavy model, in repositories of its own."""
+def _batching_tollgates(folder: Path, keys: Path) -> list[Target]:
+    """Set Tollgate up with the models where batching pays and hurts, in repositories of its own."""
     targets = []
     for name, rows in ((TOLLGATE, _BATCH_ROWS), (UNBATCHED, 1)):
-        repository = folder / f"heavy-{rows}"
+        repository = folder / f"batches-{rows}"
         write_heavy_repository(repository, max_batch_size=rows)
-        targets.append(Target(name, HEAVY, tollgate_command(folder, repository), keys))
+        write_conv_repository(repository, max_batch_size=rows)
+        command = tollgate_command(folder, repository)
+        targets += [Target(name, model, command, keys) for model in (HEAVY, CONV)]
     return targets

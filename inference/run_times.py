@@ -3,7 +3,7 @@
 Batching pays where a run costs much whatever its rows (weights that are read from memory), and
 hurts where rows cost more together than alone (a conv net whose layers leave the cache). So the
 time of a run is measured, at the warm-up and while serving, and the size with the most rows in a
-second is taken. `docs/decisions/0011-learned-batch-sizes.md` says why in this way.
+second is taken. `docs/decisions/0013-learned-batch-sizes.md` says why in this way.
 """
 
 import math

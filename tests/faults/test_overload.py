@@ -32,6 +32,7 @@ QUEUED = 24
 """Requests that may wait."""
 
 CROWD = 10 * QUEUED
+FLOOD = 50
 ROUNDS = 3
 REQUESTS = 3000
 """Requests of one overload; most of them are refused."""
@@ -155,3 +156,29 @@ def test_overload_is_refused_with_advice_and_the_rest_is_billed(server: Server) 
     server.start()
     answer = server.call("GET", "/v1/usage", key=server.demo["billing_key"])
     assert sum(row["requests"] for row in answer.body["data"]) == len(request_ids)
+
+
+@pytest.mark.soak
+def test_flood_of_one_tenant_refuses_and_loses_nothing_of_another(server: Server) -> None:
+    """A tenant with fifty times the connections of another: the other one is always served.
+
+    What it waits is logged beside what it waits alone.
+    """
+    flooding, quiet = populate(server, tenants=2, keys_each=1)
+    assert server.process is not None
+    pids = (server.process.pid,)
+
+    async def both() -> tuple[Crowd, Crowd]:
+        return await asyncio.gather(
+            ask(server, [flooding], connections=FLOOD, requests=REQUESTS // 2),
+            ask(server, [quiet], connections=1, requests=REQUESTS // 30),
+        )
+
+    for number in range(ROUNDS):
+        idle = asyncio.run(ask(server, [quiet], connections=1, requests=REQUESTS // 30))
+        _report(f"round {number + 1}, idle", idle, resident=resident_bytes(pids))
+        flood, beside = asyncio.run(both())
+        _report(f"round {number + 1}, the flood", flood, resident=resident_bytes(pids))
+        _report(f"round {number + 1}, beside it", beside, resident=resident_bytes(pids))
+        assert not beside.refused
+        assert set(flood.codes) <= REFUSALS

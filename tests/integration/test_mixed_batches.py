@@ -41,7 +41,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     settings = {"TOLLGATE_MODEL_REPOSITORY": str(repository)}
     server = Server(tmp_path_factory.mktemp("crowd"), free_port(), settings=settings)
     server.start()
-    yield Crowd(server, populate(server, tenants=4, keys_each=2))
+    yield Crowd(server, populate(server, tenants=20, keys_each=1))
     server.stop()
 
 

@@ -23,9 +23,53 @@ def has_more_members(body: bytes, most: int) -> bool:
 
     Threat: 300,000 members in one object hold the event loop for a tenth of a second.
     """
-    if body.count(b'"') <= 2 * most:
+    if _quotes_in(body, 2 * most) <= 2 * most:
         return False
     return next(islice(_MEMBER.finditer(body), most, None), None) is not None
+
+
+def parse_numbers(body: bytes, most_members: int) -> object | None:
+    """Parse a body whose lists named `data` hold numbers alone; None where one must look closer.
+
+    Every other string of the document is counted: two quotes for each. A member that stood twice,
+    or text in the data, would leave quotes over.
+    """
+    quotes = _quotes_in(body, 4 * most_members)
+    if quotes > 4 * most_members or b"\\" in body:
+        return None
+    try:
+        document: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if _quotes_of(document) == quotes else None
+
+
+def _quotes_in(body: bytes, most: int) -> int:
+    """Count quotes up to one more than `most`; among numbers that is quicker than `count`."""
+    found, place = 0, body.find(b'"')
+    while place >= 0 and found <= most:
+        found += 1
+        place = body.find(b'"', place + 1)
+    return found
+
+
+def _quotes_of(document: object) -> int:
+    """Count the quotes of a document's text, but for that in lists named `data`.
+
+    Threat: a function that called itself for each level would end at a thousand of them.
+    """
+    quotes = 0
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            quotes += 2
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            quotes += 2 * len(value)
+            waiting += [item for name, item in value.items() if name != "data"]
+    return quotes
 
 
 def parse_fast(body: bytes) -> object | None:

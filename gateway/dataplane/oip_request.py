@@ -8,13 +8,14 @@ as those documents ask; what would change the answer and is not served here is r
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
-from gateway.dataplane.json_document import has_more_members, parse_strict
+from gateway.dataplane.json_document import has_more_members, parse_numbers, parse_strict
 from gateway.errors import RequestInvalid
 from inference.registry import ModelVersion
 
 MAX_ID_CHARACTERS: Final = 1024
 _MAX_RANK: Final = 64
 _MAX_MEMBERS: Final = 512
+_LARGE_BYTES: Final = 16_384
 _MICROSECONDS: Final = 1_000_000
 _MAX_NUMBER: Final = 2**63 - 1
 UNSERVED: Final = ("sequence_id", "shared_memory_region")
@@ -68,7 +69,9 @@ def read_request(content: bytes, model: ModelVersion) -> InferRequest:
     """
     if has_more_members(content, _MAX_MEMBERS):
         raise RequestInvalid("the request has more members than any that is served")
-    document = parse_strict(content)
+    document = parse_numbers(content, _MAX_MEMBERS) if len(content) >= _LARGE_BYTES else None
+    if document is None:
+        document = parse_strict(content)
     if not isinstance(document, dict):
         raise RequestInvalid("the request must be a JSON object")
     parameters = _parameters(document, "the request")

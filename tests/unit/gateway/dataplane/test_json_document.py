@@ -1,5 +1,6 @@
 """Untrusted JSON becomes values or one error, whatever it holds."""
 
+import json
 import math
 
 import orjson
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dataplane.json_document import parse_fast, parse_strict
+from gateway.dataplane.json_document import parse_fast, parse_numbers, parse_strict
 from gateway.errors import JsonInvalid
 
 JSON = st.recursive(
@@ -71,3 +72,33 @@ def test_any_bytes_give_a_value_or_the_one_error(body: bytes) -> None:
     except JsonInvalid:
         return
     assert parse_fast(b"") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [{"data": [1, 2]}], "inputs": []}',
+        b'{"inputs": [{"data": [1], "data": [2]}]}',
+        b'{"inputs": [{"data": ["1"]}]}',
+        b'{"inputs": [{"data": [{"a": 1}]}]}',
+        b'{"id": "\\u0061", "inputs": []}',
+        b'{"inputs": [{"data": [NaN]}]}',
+        b'{"inputs": ',
+    ],
+)
+def test_body_that_is_not_only_numbers_is_looked_at_closer(body: bytes) -> None:
+    """A member twice, text in the data, an escape, NaN, and no document at all."""
+    assert parse_numbers(body, 8) is None
+
+
+def test_body_of_numbers_is_parsed_at_once() -> None:
+    """Names and text outside the data are counted, nested ones too."""
+    body = b'{"id": "data", "inputs": [{"name": "x", "data": [[1, 2.5], [true, null]]}]}'
+    assert parse_numbers(body, 8) == json.loads(body)
+    assert parse_numbers(body, 1) is None
+
+
+def test_many_levels_are_no_fault_of_ours() -> None:
+    """As deep as the fast parser goes, in lists and in objects."""
+    deep = b'{"a": ' * 500 + b"[" * 500 + b"]" * 500 + b"}" * 500
+    assert parse_numbers(deep, 500) is not None

@@ -46,8 +46,8 @@ def convert_model(
 ) -> None:
     """Convert a fitted scikit-learn estimator into a version that can be served.
 
-    Writes the graph, a contract with the columns' names unless the model has one, and, from the
-    samples, what the estimator itself predicts. The version is vetted before it appears.
+    Writes the graph, a contract with the columns' names unless the model's versions share one, and,
+    from the samples, what the estimator itself predicts. It is vetted before it appears.
 
     Example: tollgate models convert rent.joblib models/rent/1 --samples rents.csv --trust
     """
@@ -125,12 +125,13 @@ def _place(
         if rows:
             golden = json.dumps(_golden(conversion, rows), indent=2)
             (staged.folder / GOLDEN_FILE).write_text(golden + "\n", encoding="utf-8")
-        manifest = path.folder.parent / MANIFEST_FILE
-        text = manifest.read_text("utf-8") if manifest.exists() else _manifest(conversion, rows)
-        (staged.folder.parent / MANIFEST_FILE).write_text(text, encoding="utf-8")
+        shared = path.folder.parent / MANIFEST_FILE
+        if shared.exists():
+            shutil.copy(shared, staged.folder.parent)
+        else:
+            manifest = _manifest(conversion, rows)
+            (staged.folder / MANIFEST_FILE).write_text(manifest, encoding="utf-8")
         asyncio.run(open_vetter(load_settings()).vet(staged))
-        if not manifest.exists():
-            shutil.move(staged.folder.parent / MANIFEST_FILE, manifest)
         staged.folder.rename(path.folder)
 
 

@@ -79,7 +79,7 @@ def test_pipeline_of_numbers_and_words_becomes_a_version(
         "The graph predicts the 3 samples as scikit-learn does.",
     )
     folder = tmp_path / "models" / "flats"
-    contract = tomllib.loads((folder / "model.toml").read_text())
+    contract = tomllib.loads((folder / "1" / "model.toml").read_text())
     assert [feature["name"] for feature in contract["features"]] == ["area", "rooms", "heating"]
     golden = json.loads((folder / "1" / "golden.json").read_text())
     expected = pipeline.predict(pd.DataFrame(golden["instances"])).tolist()

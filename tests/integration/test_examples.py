@@ -32,7 +32,7 @@ def test_export_is_what_the_package_predicts(example: str, tmp_path: Path) -> No
     if not are_installed(NEEDS[example]):
         pytest.skip(f"{', '.join(NEEDS[example])} are not all installed")
     program = ROOT / "examples" / f"{example}.py"
-    command = [PYTHON, program, "--repository", tmp_path / "models"]
+    command = [str(PYTHON), str(program), "--repository", str(tmp_path / "models")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("models/*/1/golden.json"))

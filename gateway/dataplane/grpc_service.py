@@ -5,18 +5,20 @@ members. What is not here answers UNIMPLEMENTED. Source: Open Inference Protocol
 the extensions "Model Configuration", "Statistics" and "Model Repository".
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
 
 import grpc
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
+from auth.actor import Actor, acting_principal
 from auth.principal import Principal
-from auth.scopes import MODELS_READ, PREDICT
+from auth.scopes import MODELS_READ, MODELS_WRITE, PREDICT
 from gateway.dataplane.grpc_call import GrpcCall, parse
 from gateway.dataplane.grpc_door import SERVICE, GrpcDoor, Reply, Work
 from gateway.dataplane.paths import read_names
+from gateway.errors import RequestInvalid
 from gateway.observability.exchange import Exchange
 from gateway.oip_documents import (
     ServerDocument,
@@ -30,6 +32,17 @@ from inference.errors import ModelNotFound, ModelNotReady
 from inference.protocol import open_inference_pb2 as protocol
 from inference.registry import ModelVersion
 from inference.routing import Selection
+
+UNSERVED_CHANGES: Final = ("config", "file:")
+"""Parameters that would bring a configuration or files along."""
+
+
+class Change(Protocol):
+    """Change what is served of a model."""
+
+    def __call__(self, name: str, /, *, actor: Actor) -> Awaitable[None]:
+        """Do it, and wait until it is done."""
+
 
 Describe = Callable[[Any, Principal], Mapping[str, Any]]
 """A request's message and its caller to the members of the answer's."""
@@ -48,7 +61,7 @@ class GrpcService:
 
     def handler(self) -> "grpc.GenericRpcHandler[bytes, bytes]":
         """Return what the server looks methods up in."""
-        p = protocol
+        p, publisher = protocol, self._services.publisher
         works = {
             "ModelInfer": self._door.infer,
             "ServerLive": self._public(p.ServerLiveResponse, lambda: {"live": True}),
@@ -59,6 +72,10 @@ class GrpcService:
             "ModelConfig": self._readers("ModelConfig", self._model_config),
             "ModelStatistics": self._readers("ModelStatistics", self._model_statistics),
             "RepositoryIndex": self._readers("RepositoryIndex", self._repository_index),
+            "RepositoryModelLoad": self._writers(p.RepositoryModelLoadRequest, publisher.load),
+            "RepositoryModelUnload": self._writers(
+                p.RepositoryModelUnloadRequest, publisher.unload
+            ),
         }
         methods = {name: self._door.method(name, work) for name, work in works.items()}
         return grpc.method_handlers_generic_handler(SERVICE, methods)
@@ -86,6 +103,24 @@ class GrpcService:
             exchange.bytes_in = len(content)
             request = parse(request_kind, content, max_bytes=self._max_bytes)
             return _reply(answer_kind, describe(request, caller))
+
+        return work
+
+    def _writers(self, kind: type[Any], change: Change) -> Work:
+        """Make the work of a method that changes what is served; its answer says nothing more."""
+
+        async def work(call: GrpcCall, exchange: Exchange) -> Reply:
+            caller = await self._door.authorize(call, exchange, MODELS_WRITE)
+            content = await call.read()
+            exchange.bytes_in = len(content)
+            request = parse(kind, content, max_bytes=self._max_bytes)
+            name, _ = read_names(request.model_name, "")
+            if not caller.may_use(name):
+                raise ModelNotFound(name)
+            if any(given.startswith(UNSERVED_CHANGES) for given in request.parameters):
+                raise RequestInvalid("a model is loaded as it lies in the repository")
+            await change(name, actor=acting_principal(caller, request_id=exchange.request_id))
+            return Reply(b"")
 
         return work
 

@@ -117,6 +117,8 @@ ModelConfig                  401       403       403     200   403   200   200  
 ModelInfer                   401       403       403     200   403   403   403   200      200     403    200     403
 ModelStatistics              401       403       403     200   403   200   200   200      200     200    200     403
 RepositoryIndex              401       403       403     200   403   200   200   200      200     200    200     403
+RepositoryModelLoad          401       403       403     403   403   403   403   403      200     200    200     403
+RepositoryModelUnload        401       403       403     403   403   403   403   403      200     200    200     403
 """  # noqa: E501 - the same
 """The methods of gRPC, with the statuses of HTTP that mean the same."""
 

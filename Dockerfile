@@ -43,7 +43,7 @@ RUN groupadd --system --gid 10001 tollgate \
 
 COPY --from=builder /opt/tollgate /opt/tollgate
 COPY scripts/healthcheck.py /opt/tollgate/healthcheck.py
-COPY examples/models /models
+COPY --chown=10001:10001 examples/models /models
 
 # ONNX Runtime sends usage of its own to its makers unless told not to.
 ENV PATH=/opt/tollgate/bin:$PATH \
@@ -55,7 +55,7 @@ ENV PATH=/opt/tollgate/bin:$PATH \
 
 USER 10001:10001
 WORKDIR /
-VOLUME ["/var/lib/tollgate"]
+VOLUME ["/var/lib/tollgate", "/models"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \

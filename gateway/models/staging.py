@@ -54,6 +54,9 @@ def copy_files(source: Path, path: VersionPath) -> None:
         if entry.name not in FILES or not entry.is_file():
             raise ModelRefused(path.name, f"{source} holds the unknown file {entry.name}")
         shutil.copyfile(entry, path.folder / entry.name)
+    beside = source.parent / MANIFEST_FILE
+    if beside.is_file() and not (path.folder / MANIFEST_FILE).exists():
+        shutil.copyfile(beside, path.folder / MANIFEST_FILE)
 
 
 def inherit_manifest(path: VersionPath, root: Path) -> None:
@@ -84,7 +87,10 @@ def move_in_place(path: VersionPath, root: Path) -> bool:
             entry.chmod(0o644)
             _sync(entry)
         _sync(path.folder)
-        target.folder.parent.mkdir(exist_ok=True)
+        path.folder.chmod(0o755)
+        if not target.folder.parent.exists():
+            target.folder.parent.mkdir(exist_ok=True)
+            target.folder.parent.chmod(0o755)
         path.folder.rename(target.folder)
         _sync(target.folder.parent)
     except OSError as error:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
-from auth.scopes import PREDICT, USAGE_READ
+from auth.scopes import MODELS_WRITE, PREDICT, USAGE_READ
+from auth.tenants import PLATFORM_TENANT_ID
 from gateway.app import create_app
 from gateway.cli.migrate import bring_up_to_date
 from gateway.services import Services
@@ -286,6 +287,23 @@ async def test_methods_that_are_not_served_are_unimplemented(door: Door) -> None
     """Stock clients know more methods than there are here."""
     for method in ("TraceSetting", "SystemSharedMemoryRegister", "ModelStreamInfer"):
         assert (await door.caller.call(method, key=door.key)).code == "UNIMPLEMENTED"
+
+
+async def test_model_is_unloaded_and_loaded(door: Door) -> None:
+    """By an admin of the platform, who brings no configuration along."""
+    issued = await door.services.store.create_key(
+        PLATFORM_TENANT_ID, actor=TESTER, name="admin", scopes=[MODELS_WRITE]
+    )
+    unload = protocol.RepositoryModelUnloadRequest(model_name="linear")
+    load = protocol.RepositoryModelLoadRequest(model_name="linear")
+    told = await door.caller.call("RepositoryModelUnload", unload, key=issued.api_key)
+    assert told.code == "OK"
+    load.parameters["config"].string_param = "{}"
+    told = await door.caller.call("RepositoryModelLoad", load, key=issued.api_key)
+    assert told.code == "INVALID_ARGUMENT"
+    load.parameters.clear()
+    told = await door.caller.call("RepositoryModelLoad", load, key=issued.api_key)
+    assert told.code == "OK"
 
 
 async def test_health_is_told_to_everybody(door: Door) -> None:

@@ -95,7 +95,9 @@ def read_request(content: bytes, model: ModelVersion) -> InferRequest:
 
 def _items(document: dict[str, Any], member: str, *, most: int) -> list[tuple[str, dict[str, Any]]]:
     """List the objects under a member, each with the words that name its place."""
-    items = document.get(member) or []
+    items = document.get(member)
+    if items is None:
+        return []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items[: most + 1]):
         raise RequestInvalid(f"{member} must be a list of objects")
     if len(items) > most:
@@ -129,7 +131,9 @@ def _output(item: dict[str, Any], place: str, *, is_binary: bool) -> WantedOutpu
 
 def _parameters(item: dict[str, Any], place: str) -> dict[str, Any]:
     """Return the parameters of a request or a tensor."""
-    parameters = item.get("parameters") or {}
+    parameters = item.get("parameters")
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
         raise RequestInvalid(f"the parameters of {place} must be an object")
     for name in UNSERVED:

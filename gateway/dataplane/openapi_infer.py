@@ -59,7 +59,7 @@ def _request_schema(model: ModelVersion) -> Document:
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": {"type": "string", "maxLength": MAX_ID_CHARACTERS},
+            "id": {"type": ["string", "null"], "maxLength": MAX_ID_CHARACTERS},
             "inputs": {
                 "type": "array",
                 "prefixItems": inputs,
@@ -68,7 +68,7 @@ def _request_schema(model: ModelVersion) -> Document:
                 "maxItems": len(inputs),
             },
             "outputs": {
-                "type": "array",
+                "type": ["array", "null"],
                 "maxItems": 1,
                 "items": {
                     "type": "object",

@@ -64,6 +64,8 @@ REFUSED: dict[str, object] = {
     "unknown output": {"inputs": [X], "outputs": [{"name": "z"}]},
     "output twice": {"inputs": [X], "outputs": [{"name": "y"}, {"name": "y"}]},
     "outputs that are no objects": {"inputs": [X], "outputs": ["y"]},
+    "outputs that are no list": {"inputs": [X], "outputs": {}},
+    "parameters that are an empty list": {"inputs": [X], "parameters": []},
     "parameters that are no object": {"inputs": [X], "parameters": [1]},
     "binary_data_output that is text": {"inputs": [X], "parameters": {"binary_data_output": "yes"}},
     "timeout that is text": {"inputs": [X], "parameters": {"timeout": "1"}},

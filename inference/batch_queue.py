@@ -72,6 +72,8 @@ class BatchQueue:
         self._row_seconds = 0.0
         self._run_until = -math.inf
         self._waits_since = math.inf
+        self._free_rows = min(limits.max_queue_rows, limits.max_lane_rows or limits.max_queue_rows)
+        """Rows below which no bound binds anybody."""
         self._horizon = 0.0
         """A time by which whatever the queue may hold has run; 0 where that is not known."""
 
@@ -106,6 +108,8 @@ class BatchQueue:
             DeadlineExceeded: it could not be answered in time.
         """
         limits, lanes = self.limits, self._lanes
+        if lanes.rows + rows <= self._free_rows and now + self._horizon <= deadline:
+            return
         if rows > limits.max_queue_rows:
             raise TooManyRows(limits.max_queue_rows)
         if limits.max_lane_rows is not None:
@@ -162,12 +166,13 @@ class BatchQueue:
         """Take the rows of the next run; those whose caller left are dropped."""
         late: list[Request] = []
         while self._lanes.rows:
-            batch = [piece for piece in self._next() if self._is_wanted(piece)]
-            if batch:
+            batch = self._wanted(self._next())
+            if batch and self._horizon:
                 batch = self._in_time(batch, now, late)
             if batch:
-                seconds = self._times.seconds(_rows_of(batch), batch[0].request.key)
-                self._run_until = now + seconds
+                if self._horizon:
+                    seconds = self._times.seconds(_rows_of(batch), batch[0].request.key)
+                    self._run_until = now + seconds
                 self._waits_since = -math.inf
                 return Taken(batch, late)
         return Taken([], late)
@@ -204,16 +209,21 @@ class BatchQueue:
         if not self._is_shared:
             return self._lanes.take(1, whole_rows=self.limits.max_queue_rows)
         times, quick = self._times, self.quick_rows
-        capacity = times.rows_for(self._lanes.rows)
+        waiting = self._lanes.rows
+        if waiting <= quick:
+            return self._lanes.take(self.limits.max_batch_size, whole_rows=quick)
+        capacity = times.rows_for(waiting)
         whole = max(times.whole_rows, capacity, quick)
         return self._lanes.take(capacity, whole_rows=whole, alone_rows=quick)
 
-    def _is_wanted(self, piece: Piece) -> bool:
-        """Say whether somebody waits for a piece; what is left of it waits no more if not."""
-        if not piece.request.answer.done():
-            return True
-        self._lanes.remove(piece.request)
-        return False
+    def _wanted(self, batch: list[Piece]) -> list[Piece]:
+        """Leave out whose caller left, with whatever waits of it still."""
+        wanted = [piece for piece in batch if not piece.request.answer.done()]
+        if len(wanted) < len(batch):
+            for piece in batch:
+                if piece.request.answer.done():
+                    self._lanes.remove(piece.request)
+        return wanted
 
     def _in_time(self, batch: list[Piece], now: float, late: list[Request]) -> list[Piece]:
         """Leave out who is too late even alone, and whoever would make another one too late."""
@@ -254,7 +264,7 @@ class BatchQueue:
         if not has_rows(outcome, piece.rows):
             self._make_whole(request)
             return []
-        request.answered.append(outcome)
+        request.answered += (outcome,)
         request.answered_rows += piece.rows
         is_whole = request.answered_rows == request.rows
         return [Settled(request, request.joined())] if is_whole else []
@@ -264,7 +274,7 @@ class BatchQueue:
         self._is_shared = False
         self._lanes.remove(request)
         request.taken = 0
-        request.answered.clear()
+        request.answered = ()
         request.answered_rows = 0
         self._lanes.add(request)
 

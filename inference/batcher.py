@@ -136,7 +136,7 @@ class Batcher:
             DeadlineExceeded: it could not be answered in time.
         """
         now = self._clock()
-        with self._lock:
+        with self._lock:  # reads of the queue must not be torn by the thread
             self._queue.check(rows, lane, weight=weight, deadline=deadline, now=now)
 
     def close(self) -> None:

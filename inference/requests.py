@@ -1,7 +1,7 @@
 """Hold what one caller asked of a model while it waits and runs, whole or in pieces."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,7 +31,7 @@ class Request:
     taken: int = 0
     """Rows that runs have taken already, from the front."""
 
-    answered: list[Tensors] = field(default_factory=list)
+    answered: tuple[Tensors, ...] = ()
     """Outputs of the pieces that have run; empty where it runs whole."""
 
     answered_rows: int = 0

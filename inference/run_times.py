@@ -78,6 +78,8 @@ class RunTimes:
         self._best = 0
         self._below = [0]
         self._rates = [1.0]
+        self._is_whole = False
+        """Every size has run."""
         self.best_rows = 1
         """Rows of the run that has the most rows in a second."""
         self.whole_rows = 1
@@ -110,6 +112,8 @@ class RunTimes:
         Now and then it is another size than the best one, to see whether it still is.
         """
         if waiting >= self.best_rows:
+            if self._credit < _LEAST_TRIAL and self._is_whole:
+                return self.best_rows
             return self._sizes[self._next_size(waiting)]
         return self._sizes[self._below[self._index(waiting)]]
 
@@ -162,7 +166,9 @@ class RunTimes:
 
     def _choose(self) -> None:
         """Compare the sizes by rows in a second, smaller ones first."""
-        self._guess_the_rest()
+        self._is_whole = all(self._seen)
+        if not self._is_whole:
+            self._guess_the_rest()
         self._rates = rates = [
             size / (math.exp(log) + _HAND_OVER_SECONDS)
             for size, log in zip(self._sizes, self._curve, strict=True)

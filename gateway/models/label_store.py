@@ -114,6 +114,23 @@ class ModelStore(VersionStore):
         if await self._read(lambda connection: self._may_settle(connection, name)):
             await self._write(change, actor=actor, tenant_id=EVERY_TENANT)
 
+    async def progress_of(self, name: str) -> str | None:
+        """Say how far the workers are with all that callers see of a model.
+
+        None while one is at it, empty when all have it in memory, else why one cannot.
+        """
+
+        async def operation(connection: AsyncConnection) -> str | None:
+            book = await read_book(connection, name)
+            outcomes = [
+                await self._outcome(connection, book, version) for version in book.view().visible
+            ]
+            if any(outcomes):
+                return next(reason for reason in outcomes if reason)
+            return None if None in outcomes else ""
+
+        return await self._read(operation)
+
     async def abandon(self, name: str, label: str, *, actor: Actor) -> None:
         """Give up a move of a label that has not happened."""
 

@@ -1,9 +1,9 @@
 """Bring versions in, promote, roll back and withdraw them: what the API and the shell share."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from auth.actor import Actor
 from gateway.errors import ContractIncompatible, VersionUnavailable
@@ -18,6 +18,8 @@ from inference.repository import list_versions
 from inference.version_files import VersionPath, open_version
 from inference.version_policy import newest_version
 from inference.vetter import Vetter
+
+Result = TypeVar("Result")
 
 _POLL_SECONDS: Final = 0.05
 _TOLD: Final = 3
@@ -130,6 +132,7 @@ class Publisher:
                 raise ModelRefused(name, f"the files of version {path.version} have changed")
         await self._store.set_loaded(name, is_loaded=True, actor=actor)
         await self._settled(name, lambda now: not now.view().preparing, actor=actor)
+        await self._in_time(self._watch_all(name))
 
     async def unload(self, name: str, *, actor: Actor) -> None:
         """Take a model out of service, until it is loaded.
@@ -199,10 +202,11 @@ class Publisher:
         Raises:
             VersionUnavailable: that took too long.
         """
+        return await self._in_time(self._watch(name, is_done, actor=actor))
+
+    async def _in_time(self, watching: Coroutine[None, None, Result]) -> Result:
         try:
-            return await asyncio.wait_for(
-                self._watch(name, is_done, actor=actor), self._wait_seconds
-            )
+            return await asyncio.wait_for(watching, self._wait_seconds)
         except TimeoutError:
             raise VersionUnavailable(
                 f"not every worker had it in memory within {self._wait_seconds:g} s"
@@ -216,6 +220,20 @@ class Publisher:
             book = await self._store.read_book(name)
             if is_done(book):
                 return book
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _watch_all(self, name: str) -> None:
+        """Wait until every worker has in memory what callers see of a model.
+
+        Raises:
+            ModelRefused: one cannot load a version of it.
+        """
+        while True:
+            reason = await self._store.progress_of(name)
+            if reason:
+                raise ModelRefused(name, reason)
+            if reason is not None:
+                return
             await asyncio.sleep(_POLL_SECONDS)
 
 

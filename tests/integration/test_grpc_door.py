@@ -304,6 +304,9 @@ async def test_model_is_unloaded_and_loaded(door: Door) -> None:
     load.parameters.clear()
     told = await door.caller.call("RepositoryModelLoad", load, key=issued.api_key)
     assert told.code == "OK"
+    ready = protocol.ModelReadyRequest(name="linear")
+    told = await door.caller.call("ModelReady", ready, key=door.key)
+    assert protocol.ModelReadyResponse.FromString(told.content).ready
 
 
 async def test_health_is_told_to_everybody(door: Door) -> None:

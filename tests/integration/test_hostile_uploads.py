@@ -89,7 +89,7 @@ def test_refused_uploads_touch_nothing_that_is_served(traced: Server, repository
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", hostile_models.HOSTILE)
 def test_hundred_uploads_leave_the_server_as_it_was(
-    tmp_path: Path, settings: dict[str, str], repository: Path, kind: str
+    *, tmp_path: Path, settings: dict[str, str], repository: Path, kind: str
 ) -> None:
     """Each is refused with a reason, customers are answered between, and no memory is kept.
 

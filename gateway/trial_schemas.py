@@ -8,6 +8,7 @@ from gateway.models.trial_counts import OutputCounts, PairCounts, TrialCounts, V
 from gateway.models.trial_rows import Trial
 from gateway.models.trial_store import Wish
 from gateway.schemas import Moment, RequestSchema, ResponseSchema
+from gateway.version_schemas import FORCE_MEANING
 from inference.estimates import (
     CONFIDENCE,
     Durations,
@@ -43,11 +44,12 @@ class NewTrial(RequestSchema):
     tolerance: Annotated[
         Share, Field(description="How far apart floats may be, as a share of the larger, and agree")
     ] = 1e-3
+    force: Annotated[bool, Field(description=FORCE_MEANING)] = False
 
     @property
     def wish(self) -> Wish:
         """Say it as the records do."""
-        return Wish(**self.model_dump())
+        return Wish(**self.model_dump(exclude={"force"}))
 
 
 class TrialDocument(ResponseSchema):

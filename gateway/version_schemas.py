@@ -8,7 +8,7 @@ from gateway.models.records import LabelRecord, ModelBook, VersionRecord, Versio
 from gateway.schemas import Moment, RequestSchema, ResponseSchema
 from inference.version_policy import VersionNumber, rising_versions
 
-_FORCE = "Also if requests or answers of the running version would no longer be good"
+FORCE_MEANING = "Also if requests or answers of the running version would no longer be good"
 
 
 class PushQuery(BaseModel):
@@ -16,7 +16,7 @@ class PushQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    force: Annotated[bool, Field(description=_FORCE)] = False
+    force: Annotated[bool, Field(description=FORCE_MEANING)] = False
 
 
 class Promotion(RequestSchema):
@@ -25,7 +25,7 @@ class Promotion(RequestSchema):
     model_config = ConfigDict(json_schema_extra={"example": {"version": "2"}})
 
     version: Annotated[VersionNumber, Field(description="Its number")]
-    force: Annotated[bool, Field(description=_FORCE)] = False
+    force: Annotated[bool, Field(description=FORCE_MEANING)] = False
 
 
 class VersionDocument(ResponseSchema):

@@ -8,7 +8,10 @@ import typer
 from auth.actor import command
 from auth.store import Store
 from gateway.cli.console import Json, show, show_json, show_table
+from gateway.cli.publishing import Force, ask_publisher
 from gateway.cli.records import ask_store
+from gateway.models.publisher import Publisher
+from gateway.models.trial_rows import Trial
 from gateway.models.trial_store import TrialStore, Wish
 from gateway.trial_schemas import ComparisonDocument, EstimateDocument, TrialDocument
 from inference.routing import Sticky
@@ -54,6 +57,7 @@ def split(
     ] = "tenant",
     budget: Annotated[float, typer.Option(metavar="SHARE", help=_BUDGET_HELP)] = 0.0,
     tolerance: Tolerance = 1e-3,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Let a challenger answer a share of the requests that name no version.
@@ -67,7 +71,7 @@ def split(
     if sticky not in ("tenant", "request"):
         raise typer.BadParameter("must be tenant or request", param_hint="--sticky")
     wish = Wish(challenger, weight=weight, sticky=how, budget=budget, tolerance=tolerance)
-    _begin(model, wish, as_json=as_json)
+    _begin(model, wish, force=force, as_json=as_json)
 
 
 def shadow(
@@ -76,13 +80,15 @@ def shadow(
     challenger: Challenger,
     budget: Annotated[float, typer.Option(metavar="SHARE", help=_BUDGET_HELP)] = 0.1,
     tolerance: Tolerance = 1e-3,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Ask a challenger the same as the champion, which answers; nobody waits for it or pays it.
 
     Example: tollgate models shadow housing --challenger 2 --budget 0.2
     """
-    _begin(model, Wish(challenger, budget=budget, tolerance=tolerance), as_json=as_json)
+    wish = Wish(challenger, budget=budget, tolerance=tolerance)
+    _begin(model, wish, force=force, as_json=as_json)
 
 
 def end_trial(*, model: Model, as_json: Json = False) -> None:
@@ -112,9 +118,13 @@ def compare(*, model: Model, as_json: Json = False) -> None:
     _tell_agreement(comparison)
 
 
-def _begin(model: str, wish: Wish, *, as_json: bool) -> None:
-    trial = _ask(lambda store: store.begin_trial(model, wish, actor=command()))
-    show(TrialDocument.of(trial), as_json=as_json)
+def _begin(model: str, wish: Wish, *, force: bool, as_json: bool) -> None:
+    async def begin(store: TrialStore, publisher: Publisher) -> Trial:
+        if not force:
+            await publisher.check_contract(model, wish.challenger)
+        return await store.begin_trial(model, wish, actor=command())
+
+    show(TrialDocument.of(ask_publisher(begin)), as_json=as_json)
 
 
 def _ask(operation: Callable[[TrialStore], Awaitable[Answer]]) -> Answer:

@@ -1,37 +1,28 @@
 """`tollgate models versions`, `push`, `promote`, `rollback`, `retire` and `label`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from auth.actor import command
 from gateway.cli.console import Json, show, show_list
+from gateway.cli.publishing import Force, ask_publisher
 from gateway.cli.records import ask_store
-from gateway.errors import RepositoryMissing
-from gateway.model_settings import open_vetter
 from gateway.models.publisher import Publisher
 from gateway.models.records import CHAMPION, LabelRecord
 from gateway.models.staging import copy_files, staged
 from gateway.models.trial_store import TrialStore
 from gateway.models.version_store import version_in
-from gateway.records import open_store
 from gateway.settings import load_settings
 from gateway.version_schemas import LabelDocument, VersionDocument
 from inference.errors import ModelRefused
 from inference.repository import read_folder_name
 
-Answer = TypeVar("Answer")
-
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Number of the version.")]
 Label = Annotated[str, typer.Option(metavar="LABEL", help="The label to move.")]
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Also if it breaks what callers of the running version rely on."),
-]
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="Folder with model.onnx, named MODEL/VERSION.")
 ]
@@ -99,7 +90,7 @@ def push(
         book = await store.read_book(name)
         return VersionDocument.of(version_in(book, version), book)
 
-    show(_ask(bring), as_json=as_json)
+    show(ask_publisher(bring), as_json=as_json)
 
 
 def promote(
@@ -118,7 +109,7 @@ def promote(
     async def move(_store: TrialStore, publisher: Publisher) -> LabelRecord:
         return await publisher.promote(model, version, label=label, actor=command(), force=force)
 
-    show(LabelDocument.of(_ask(move)), as_json=as_json)
+    show(LabelDocument.of(ask_publisher(move)), as_json=as_json)
 
 
 def roll_back(*, model: Model, label: Label = CHAMPION, as_json: Json = False) -> None:
@@ -130,7 +121,7 @@ def roll_back(*, model: Model, label: Label = CHAMPION, as_json: Json = False) -
     async def move(_store: TrialStore, publisher: Publisher) -> LabelRecord:
         return await publisher.roll_back(model, label=label, actor=command())
 
-    show(LabelDocument.of(_ask(move)), as_json=as_json)
+    show(LabelDocument.of(ask_publisher(move)), as_json=as_json)
 
 
 def retire(*, model: Model, version: Version, as_json: Json = False) -> None:
@@ -143,7 +134,7 @@ def retire(*, model: Model, version: Version, as_json: Json = False) -> None:
         record = await publisher.retire(model, version, actor=command())
         return VersionDocument.of(record, await store.read_book(model))
 
-    show(_ask(withdraw), as_json=as_json)
+    show(ask_publisher(withdraw), as_json=as_json)
 
 
 def remove_label(*, model: Model, label: Annotated[str, typer.Argument(metavar="LABEL")]) -> None:
@@ -155,29 +146,4 @@ def remove_label(*, model: Model, label: Annotated[str, typer.Argument(metavar="
     async def remove(store: TrialStore, _publisher: Publisher) -> None:
         await store.remove_label(model, label, actor=command())
 
-    _ask(remove)
-
-
-def _ask(operation: Callable[[TrialStore, Publisher], Awaitable[Answer]]) -> Answer:
-    """Run one operation on the records and the repository that the settings name.
-
-    Raises:
-        RepositoryMissing: there is no repository.
-    """
-    settings = load_settings()
-    root = settings.model_repository
-    if not root.is_dir():
-        raise RepositoryMissing(root)
-
-    async def ask() -> Answer:
-        async with open_store(settings) as catalogue:
-            store = catalogue.part(TrialStore)
-            publisher = Publisher(
-                store,
-                open_vetter(settings),
-                root=root,
-                wait_seconds=settings.model_swap_seconds,
-            )
-            return await operation(store, publisher)
-
-    return asyncio.run(ask())
+    ask_publisher(remove)

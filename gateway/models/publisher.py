@@ -56,7 +56,7 @@ class Publisher:
         found = await self._vetted(staged, book, actor=actor)
         check_free(book, version, digest=found.digest)
         if not force:
-            await self._check_contract(book, staged)
+            await self._compare(book, staged)
         is_moved = await asyncio.to_thread(move_in_place, staged, self._root)
         record = await self._store.push(found, actor=actor)
         if not book.is_loaded:
@@ -83,12 +83,24 @@ class Publisher:
             ContractIncompatible: it would break the callers of the champion; not with `force`.
             InvalidChange: that is no label.
         """
-        book = await self._store.read_book(name)
-        version_in(book, version)
         if label == CHAMPION and not force:
-            await self._check_contract(book, VersionPath(self._root, name, version))
+            await self.check_contract(name, version)
         wished = await self._store.set_label(name, label, version=version, actor=actor)
         return await self._moved(wished, actor=actor)
+
+    async def check_contract(self, name: str, version: str) -> None:
+        """Pass if callers of the running version could be answered by another one that is known.
+
+        What is withdrawn or refused passes: it has perhaps no files, and cannot answer anyway.
+
+        Raises:
+            ModelNotFound: there is no such version.
+            ContractIncompatible: it would break what they rely on.
+            ModelRefused, VettingFailed: the files of one of the two are not what they were.
+        """
+        book = await self._store.read_book(name)
+        if version_in(book, version).state in ("registered", "serving"):
+            await self._compare(book, VersionPath(self._root, name, version))
 
     async def roll_back(self, name: str, *, label: str = CHAMPION, actor: Actor) -> LabelRecord:
         """Let a label stand again for what it stood for before, whatever the contract.
@@ -155,7 +167,7 @@ class Publisher:
         policy = manifest.version_policy if is_newest else book.policy
         return FoundVersion(path.name, path.version, report.digests.version, policy)
 
-    async def _check_contract(self, book: ModelBook, candidate: VersionPath) -> None:
+    async def _compare(self, book: ModelBook, candidate: VersionPath) -> None:
         running = book.view().default
         if running is None or running == candidate.version:
             return

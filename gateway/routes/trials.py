@@ -51,8 +51,12 @@ async def begin_trial(
     """Route the requests of a model between its champion and a challenger, and count anew.
 
     It is in force with the next request on every worker. The same wish once more changes nothing.
+    A challenger that would break what callers rely on is refused, unless forced.
     """
+    # Threat: a challenger of another contract answers requests that the champion would have taken.
     _check_served(caller, model, opened)
+    if not wish.force:
+        await opened.publisher.check_contract(model, wish.challenger)
     return TrialDocument.of(await opened.models.begin_trial(model, wish.wish, actor=actor))
 
 

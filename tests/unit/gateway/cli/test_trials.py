@@ -14,22 +14,26 @@ from gateway.settings import Settings
 from inference.agreement import compare_answers
 from inference.version_policy import VersionPolicy
 from tests.actors import TESTER
+from tests.repositories import scaled_model, sum_model, write_model
 from tests.unit.gateway.cli.terminal import Terminal
+from tests.verdicts import share_verdicts
 
 MODEL = "housing"
 
 
 @pytest.fixture
 def registered(migrated: Terminal, tmp_path: Path) -> Terminal:
-    """The records know version 1, the champion, and 2."""
-    asyncio.run(_register(tmp_path / "var"))
+    """The records know version 1, the champion, and 2 of the same contract, and 3 of another."""
+    for version, content in enumerate((scaled_model(1), scaled_model(2), sum_model()), start=1):
+        write_model(tmp_path / "models", MODEL, content, version=version)
+    asyncio.run(_register(share_verdicts(tmp_path / "var")))
     return migrated
 
 
 async def _register(data_dir: Path) -> None:
     async with open_store(Settings(data_dir=data_dir)) as store:
         models = store.part(TrialStore)
-        for version in ("1", "2"):
+        for version in ("1", "2", "3"):
             found = FoundVersion(MODEL, version, f"{version:0>64}", VersionPolicy())
             await models.push(found, actor=TESTER)
             await models.settle(MODEL, actor=TESTER)
@@ -78,6 +82,18 @@ def test_split_that_cannot_be_is_refused(
     refused = registered.run("models", "split", MODEL, *options)
     assert refused.status == 1
     assert reason in refused.err
+
+
+@pytest.mark.parametrize("way", [("split", "--weight", "0.1"), ("shadow",)])
+def test_challenger_of_another_contract_has_to_be_forced(
+    registered: Terminal, way: tuple[str, ...]
+) -> None:
+    """The reason says what would break."""
+    command = ("models", way[0], MODEL, "--challenger", "3", *way[1:])
+    refused = registered.run(*command)
+    assert refused.status == 1
+    assert "input x is gone" in refused.err
+    assert registered.run(*command, "--force", "--json").document["challenger"] == "3"
 
 
 def test_sticky_is_one_of_two_words(registered: Terminal) -> None:

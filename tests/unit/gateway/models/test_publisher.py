@@ -163,6 +163,17 @@ async def test_contract_that_breaks_callers_can_be_forced(
     assert served.unnamed() == "2"
 
 
+async def test_refused_version_has_no_contract_that_is_checked(
+    alone: Worker, publisher: Publisher, root: Path
+) -> None:
+    """Its files are gone; that it was refused is the reason why nothing can be made of it."""
+    with pytest.raises(ModelRefused):
+        await push(publisher, root, 2, content=b"no model")
+    with pytest.raises(VersionUnavailable, match="refused"):
+        await publisher.promote(MODEL, "2", actor=TESTER, force=False)
+    assert alone.shown() == ["1"]
+
+
 async def test_version_keeps_the_contract_that_it_was_pushed_with(
     served: Worker, publisher: Publisher, root: Path
 ) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from gateway.cli.migrate import bring_up_to_date
 from gateway.models.records import CHAMPION
+from gateway.models.staging import staged
 from gateway.settings import Settings
 from tests.actors import TESTER
-from tests.repositories import scaled_model, write_model
+from tests.repositories import scaled_model, sum_model, write_model
 from tests.unit.gateway.routes.control_plane import Caller, ControlPlane, open_control_plane
 
 # How requests are routed does not depend on the database; `tests/unit/gateway/models` has both.
@@ -200,6 +201,25 @@ async def test_champion_cannot_challenge_itself(plane: ControlPlane) -> None:
 async def test_challenger_needs_something_to_do(plane: ControlPlane) -> None:
     """Neither a weight nor a budget is no trial."""
     assert (await begin(plane)).status_code == 422
+
+
+async def test_challenger_of_another_contract_has_to_be_forced(plane: ControlPlane) -> None:
+    """Requests that are good with the champion would not be with it; the reason is told."""
+    with staged(plane.services.settings.model_repository, "scaled", "3") as path:
+        (path.folder / "model.onnx").write_bytes(sum_model())
+        await plane.services.publisher.push(path, actor=TESTER, force=True)
+    answer = await begin(plane, challenger="3", weight=0.5)
+    assert (answer.status_code, answer.json()["code"]) == (409, "contract_incompatible")
+    assert "against the running version 2: input x is gone" in answer.json()["detail"]
+    assert (await plane.admin.get(COMPARISON)).json()["code"] == "trial_not_found"
+    assert (await begin(plane, challenger="3", weight=0.5, force=True)).status_code == 200
+
+
+async def test_withdrawn_challenger_is_refused_as_such(plane: ControlPlane) -> None:
+    """Whatever its files would have answered."""
+    await plane.services.publisher.retire("scaled", "1", actor=TESTER)
+    answer = await begin(plane, weight=0.5)
+    assert (answer.status_code, answer.json()["code"]) == (409, "version_unavailable")
 
 
 async def test_unknown_model_has_no_comparison(plane: ControlPlane) -> None:

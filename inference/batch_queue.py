@@ -211,7 +211,9 @@ class BatchQueue:
         times, quick = self._times, self.quick_rows
         waiting = self._lanes.rows
         if waiting <= quick:
-            return self._lanes.take(self.limits.max_batch_size, whole_rows=quick)
+            most = self.limits.max_batch_size
+            everything = self._lanes.take_all() if waiting <= most else []
+            return everything or self._lanes.take(most, whole_rows=quick)
         capacity = times.rows_for(waiting)
         whole = max(times.whole_rows, capacity, quick)
         return self._lanes.take(capacity, whole_rows=whole, alone_rows=quick)

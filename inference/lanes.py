@@ -123,6 +123,18 @@ class Lanes:
         self._old.extendleft(reversed(passed_over))
         return batch
 
+    def take_all(self) -> list[Piece]:
+        """Take whatever waits, where it can share a run; nothing where it cannot."""
+        waiting = [request for lane in self._lanes.values() for request in lane.waiting]
+        key = waiting[0].key
+        if any(request.key != key for request in waiting):
+            return []
+        self.rows = self._weight = 0
+        self._lanes.clear()
+        self._new.clear()
+        self._old.clear()
+        return [request.cut(request.left) for request in waiting]
+
     def make_room(self, rows: int, lane: str, *, weight: int, limit: int) -> list[Request] | None:
         """Take out the newest requests of the longest lanes for one that has less than its share.
 

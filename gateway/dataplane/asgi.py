@@ -92,9 +92,11 @@ class PredictionDoor:
         exchange.principal = principal
         target = read_target(scope["raw_path"])
         exchange.route = target.route
+        seconds = read_timeout(headers, self._timeout_seconds)
         exchange.model = model = path.resolve(
             principal, target.name, target.selection, request_id=exchange.request_id
         )
+        watch = Watch(receive, deadline=asyncio.get_running_loop().time() + seconds)
         try:
             call = Call(
                 exchange.request_id,
@@ -104,30 +106,14 @@ class PredictionDoor:
                 revision,
                 model,
                 choose_codec(target.operation, headers),
-                asyncio.get_running_loop().time() + read_timeout(headers, self._timeout_seconds),
-                selection=target.selection,
+                watch.deadline,
+                watch.close,
+                target.selection,
             )
-            answer = await self._predict(
-                call, scope, receive, operation=target.operation, exchange=exchange
-            )
-        finally:
-            path.leave(model)
-        if target.operation == INFER and (coding := wanted_coding(headers)) is not None:
-            answer.encoded = await compressed(answer.encoded, coding)
-        return answer
-
-    async def _predict(
-        self, call: Call, scope: Scope, receive: Receive, *, operation: str, exchange: Exchange
-    ) -> Answer:
-        """Read the body and answer it, unless the client leaves first."""
-        watch = Watch(receive, deadline=call.deadline)
-        call.before_record = watch.close
-        path: PredictionPath = scope["state"]["services"].prediction
-        try:
-            body = await self._bodies.read(scope["headers"], receive, operation)
+            body = await self._bodies.read(headers, receive, target.operation)
             watch.body_read()
             exchange.bytes_in = len(body)
-            return await path.predict(call, body, bytes_in=len(body))
+            answer = await path.predict(call, body, bytes_in=len(body))
         except asyncio.CancelledError:
             if watch.reason is None:
                 raise
@@ -135,6 +121,10 @@ class PredictionDoor:
             raise watch.reason from None
         finally:
             watch.close()
+            path.leave(model)
+        if target.operation == INFER and (coding := wanted_coding(headers)) is not None:
+            answer.encoded = await compressed(answer.encoded, coding)
+        return answer
 
 
 def _uncancel() -> None:

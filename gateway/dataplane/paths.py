@@ -4,6 +4,7 @@ Source: TensorFlow Serving REST API, "Predict API"; Open Inference Protocol 2, "
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -28,6 +29,9 @@ _INFER: Final = re.compile(
     rb"/v2/models/([^/:]{1,512})(?:/(versions|labels)/([^/:]{1,512}))?/infer"
 )
 _DECODED_INFER: Final = re.compile(r"/v2/models/[^/]+(?:/(?:versions|labels)/[^/]+)?/infer")
+_KNOWN_PATHS: Final = 1024
+"""Paths that are not read again; callers have few, and one who makes them up costs himself time."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VERSION: Final = re.compile(r"[0-9]{1,18}")
 
@@ -54,6 +58,7 @@ def is_prediction(path: str) -> bool:
     return path.endswith("/infer") and _DECODED_INFER.fullmatch(path) is not None
 
 
+@lru_cache(maxsize=_KNOWN_PATHS)
 def read_target(raw_path: bytes) -> Target:
     """Read a path as it was sent, decoded exactly once.
 

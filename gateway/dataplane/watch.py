@@ -28,7 +28,7 @@ class Watch:
     def __init__(self, receive: Receive, *, deadline: float) -> None:
         self.reason: Reason | None = None
         self._receive = receive
-        self._deadline = deadline
+        self.deadline = deadline
         self._loop = asyncio.get_running_loop()
         self._handler = asyncio.current_task()
         self._listener: asyncio.Task[None] | None = None
@@ -52,7 +52,7 @@ class Watch:
 
     def _start(self) -> None:
         self._is_overdue = True
-        self._timer = self._loop.call_at(self._deadline, self._expire)
+        self._timer = self._loop.call_at(self.deadline, self._expire)
         if not self._is_reading:
             self._listener = self._loop.create_task(self._listen())
 

@@ -5,9 +5,11 @@ Every row carries a number that was given out once, and the model answers it as 
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import ClassVar
 
 import pytest
 
@@ -21,6 +23,10 @@ CONNECTIONS = 24
 ROWS = (1, 2, 3, 5, 8, 13, 40, 130)
 """Rows of one request, in turn; the last are more than a batch holds."""
 
+LOOKED_UP = 10_000
+"""Numbers that the model `lookup` answers; it fails on any other."""
+
+QUEUE_ROWS = 4096
 _SMALL_BATCHES = "[batching]\nmax_batch_size = 64\nmax_queue_rows = 4096\n"
 
 
@@ -37,7 +43,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """Serve a model that answers what it was asked, and one that fails on some values."""
     repository = tmp_path_factory.mktemp("models")
     write_manifest(write_model(repository, "identity", identity_model()), _SMALL_BATCHES)
-    write_manifest(write_model(repository, "lookup", lookup_model()), _SMALL_BATCHES)
+    write_manifest(write_model(repository, "lookup", lookup_model(LOOKED_UP)), _SMALL_BATCHES)
     settings = {"TOLLGATE_MODEL_REPOSITORY": str(repository)}
     server = Server(tmp_path_factory.mktemp("crowd"), free_port(), settings=settings)
     server.start()
@@ -101,7 +107,7 @@ def check_mix(crowd: Crowd, *, rows: int) -> None:
 
 
 def test_no_row_is_misrouted(crowd: Crowd) -> None:
-    """A hundred thousand rows of four tenants, of unlike sizes, in shared batches."""
+    """A hundred thousand rows of twenty tenants, of unlike sizes, in shared batches."""
     check_mix(crowd, rows=100_000)
 
 
@@ -120,7 +126,7 @@ async def poison(crowd: Crowd, *, requests: int) -> tuple[int, int]:
         nonlocal served, failed
         reader, writer = await asyncio.open_connection("127.0.0.1", crowd.server.port)
         for turn in turns:
-            values = [turn % 4, 99] if turn % 5 == 0 else [turn % 4]
+            values = [turn % 4, LOOKED_UP] if turn % 5 == 0 else [turn % 4]
             caller = crowd.callers[turn % len(crowd.callers)]
             writer.write(request_of(caller, "lookup", values))
             reply = await read_reply(reader)
@@ -141,6 +147,80 @@ def test_poisonous_request_harms_itself_alone(crowd: Crowd) -> None:
     served, failed = asyncio.run(poison(crowd, requests=1000))
     assert (served, failed) == (800, 200)
     assert sum(billed_rows(crowd).values()) - before == 800
+
+
+class Strays:
+    """What becomes of a mix in which one request of a hundred is poisonous, left, or too large."""
+
+    KINDS: ClassVar = {1: "poisonous", 34: "left", 67: "too large"}
+
+    def __init__(self, crowd: Crowd, *, rows: int) -> None:
+        self._crowd = crowd
+        self._rows = rows
+        self._turns = count()
+        self._numbers = count()
+        self.answered: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+        self.refused: Counter[tuple[str, int]] = Counter()
+
+    async def run(self) -> None:
+        """Ask over many connections until enough rows were answered."""
+        await asyncio.gather(*(self._connection() for _ in range(CONNECTIONS)))
+
+    async def _connection(self) -> None:
+        address = ("127.0.0.1", self._crowd.server.port)
+        reader, writer = await asyncio.open_connection(*address)
+        while self.answered.total() < self._rows:
+            turn = next(self._turns)
+            kind = self.KINDS.get(turn % 100, "")
+            caller = self._crowd.callers[turn % len(self._crowd.callers)]
+            values = self._values(turn, kind)
+            writer.write(request_of(caller, "lookup", values))
+            if kind == "left":
+                await writer.drain()
+                writer.close()
+                self.left[caller.tenant_id] += len(values)
+                reader, writer = await asyncio.open_connection(*address)
+                continue
+            self._check(await read_reply(reader), caller, values, kind=kind)
+        writer.close()
+
+    def _values(self, turn: int, kind: str) -> list[int]:
+        if kind == "too large":
+            return [0] * (QUEUE_ROWS + 1)
+        values = [next(self._numbers) % LOOKED_UP for _ in range(ROWS[turn % len(ROWS)])]
+        return [*values, LOOKED_UP] if kind == "poisonous" else values
+
+    def _check(self, reply: Reply, caller: Caller, values: list[int], *, kind: str) -> None:
+        if kind:
+            self.refused[kind, reply.status] += 1
+            return
+        assert predictions_of(reply) == values
+        self.answered[caller.tenant_id] += len(values)
+
+
+def check_strays(crowd: Crowd, *, rows: int) -> None:
+    """Mix good requests with others; compare answers and bill to the last row."""
+    before = billed_rows(crowd)
+    strays = Strays(crowd, rows=rows)
+    asyncio.run(strays.run())
+    after = billed_rows(crowd)
+    assert strays.answered.total() >= rows
+    assert set(strays.refused) == {("poisonous", 400), ("too large", 413)}
+    for tenant, answered in strays.answered.items():
+        billed = after[tenant] - before.get(tenant, 0)
+        assert answered <= billed <= answered + strays.left[tenant]
+
+
+def test_strays_harm_themselves_alone(crowd: Crowd) -> None:
+    """Every other request gets its own rows; what failed is not on the bill."""
+    check_strays(crowd, rows=20_000)
+
+
+@pytest.mark.soak
+def test_strays_harm_themselves_alone_in_a_million_rows(crowd: Crowd) -> None:
+    """The same with a million rows."""
+    check_strays(crowd, rows=1_000_000)
 
 
 async def leave(crowd: Crowd, *, requests: int) -> int:

@@ -53,9 +53,9 @@ def greeting_model() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def lookup_model() -> bytes:
-    """Answer the row of a table of 4 that the index names. Shape: index [rows], value [rows]."""
-    table = numpy_helper.from_array(np.arange(4, dtype=np.float32), "table")
+def lookup_model(size: int = 4) -> bytes:
+    """Answer the row of a table that the index names. Shape: index [rows], value [rows]."""
+    table = numpy_helper.from_array(np.arange(size, dtype=np.float32), "table")
     model = model_of(
         [helper.make_node("Gather", ["table", "index"], ["value"])],
         [tensor("index", ["rows"], TensorProto.INT64)],

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.serving import NO_GRPC
 from tests.unit.gateway.cli.terminal import Terminal
 from tests.unit.gateway.routes.doubling import MANIFEST, write_doubling_model
 
@@ -53,7 +54,7 @@ def test_models_of_the_settings_are_listed(terminal: Terminal) -> None:
 def test_missing_repository_names_the_setting(terminal: Terminal, tmp_path: Path) -> None:
     """Whichever command looks for it."""
     nowhere = str(tmp_path / "nowhere")
-    moved = Terminal({**terminal.settings, "TOLLGATE_MODEL_REPOSITORY": nowhere})
+    moved = Terminal(terminal.settings | NO_GRPC | {"TOLLGATE_MODEL_REPOSITORY": nowhere})
     assert moved.run("migrate").status == 0
     for command in (("check", nowhere), ("models", "list"), ("serve", "--port", "0"), ("demo",)):
         refused = moved.run_apart(*command)

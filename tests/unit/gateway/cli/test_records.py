@@ -66,6 +66,7 @@ def test_tables_are_for_people(migrated: Terminal) -> None:
         "BURST",
         "UNITS_PER_MONTH",
         "MAX_IN_FLIGHT",
+        "WEIGHT",
         "NAME",
     ]
     assert lines[1].endswith("the name of a plan")

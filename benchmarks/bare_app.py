@@ -4,7 +4,7 @@ No authentication, limit, bill or validation: what is left is reading JSON, buil
 running the model on the event loop and writing JSON. Tollgate is measured against this floor.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-def open_session() -> onnxruntime.InferenceSession:
-    """Load the model as both ungated apps run it: one thread, like Tollgate's default."""
+def open_session(model: Path = MODEL) -> onnxruntime.InferenceSession:
+    """Load a model as all ungated apps run it: one thread, like Tollgate's default."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def create_app() -> App:
@@ -49,23 +49,29 @@ def create_app() -> App:
         if scope["type"] != "http":
             return
         if scope["method"] != "POST":
-            await _answer(send, status=404, body=b"{}")
+            await send_answer(send, status=404, body=b"{}")
             return
-        await _answer(send, status=200, body=predict(await _read(receive)))
+        await send_answer(send, status=200, body=predict(await read_body(receive)))
 
     return app
 
 
-async def _read(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
+    """Read the whole body of a request."""
     message = await receive()
-    body: bytes = message["body"]
+    first: bytes = message["body"]
+    parts = [first]
     while message.get("more_body"):
         message = await receive()
-        body += message["body"]
-    return body
+        parts.append(message["body"])
+    return b"".join(parts) if len(parts) > 1 else first
 
 
-async def _answer(send: Send, *, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+async def send_answer(
+    send: Send, *, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send a whole answer."""
+    own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    start = {"type": "http.response.start", "status": status, "headers": [*own, *headers]}
+    await send(start)
     await send({"type": "http.response.body", "body": body})

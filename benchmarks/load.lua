@@ -1,7 +1,12 @@
 -- Load for wrk: post one body again and again, with the next API key each time, so that requests in
 -- flight carry as many keys as there are connections.
--- Arguments after "--": the file with the body, then optionally a file with one API key per line.
+-- Arguments after "--": the file with the body, how many of its bytes are JSON or "-" for all, then
+-- optionally a file with one API key per line. Fewer keys take turns where the body is large, as there
+-- is a copy of it for each.
 -- The last line printed is one JSON object; times are in microseconds.
+
+local MOST_BYTES = 64 * 1024 * 1024
+local FEWEST_KEYS = 16
 
 local requests = {}
 local turn = 0
@@ -16,11 +21,19 @@ end
 function init(arguments)
   local body = read(arguments[1])
   local headers = { ["Content-Type"] = "application/json" }
-  if not arguments[2] then
+  if arguments[2] ~= "-" then
+    headers["Content-Type"] = "application/octet-stream"
+    headers["Inference-Header-Content-Length"] = arguments[2]
+  end
+  if not arguments[3] then
     requests[1] = wrk.format("POST", nil, headers, body)
     return
   end
-  for key in read(arguments[2]):gmatch("%S+") do
+  local most = math.max(FEWEST_KEYS, math.floor(MOST_BYTES / #body))
+  for key in read(arguments[3]):gmatch("%S+") do
+    if #requests == most then
+      return
+    end
     headers["Authorization"] = "Bearer " .. key
     requests[#requests + 1] = wrk.format("POST", nil, headers, body)
   end

@@ -7,7 +7,8 @@ from statistics import median
 
 import httpx
 
-from benchmarks.cases import Case, build_body
+from benchmarks.cases import Body, Case, build_body
+from benchmarks.oip_messages import read_binary, read_json
 from benchmarks.processes import (
     RunningServer,
     ServerFailed,
@@ -20,6 +21,7 @@ from benchmarks.wrk import Load, run_wrk
 
 _WARM_UP_SECONDS = 1
 _RELATIVE_TOLERANCE = 1e-3
+_JSON_BYTES = "Inference-Header-Content-Length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,10 @@ def measure_case(
         ServerFailed: the answer is not the right one.
     """
     body = folder / f"{case.name}.json"
-    body.write_bytes(build_body(case).content)
+    sent = build_body(case)
+    body.write_bytes(sent.content)
     check_answer(case, target, server)
-    load = Load(server.url + case.path, body, target.keys, case.connections)
+    load = Load(server.url + case.path, body, target.keys, case.connections, sent.json_bytes)
     run_wrk(load, seconds=_WARM_UP_SECONDS)
     cpu_before = cpu_seconds(server.pids)
     result = run_wrk(load, seconds=seconds)
@@ -67,7 +70,7 @@ def measure_case(
 def check_answer(case: Case, target: Target, server: RunningServer) -> None:
     """Ask once and compare with the golden predictions: a fast wrong answer is worth nothing."""
     body = build_body(case)
-    headers = {"Content-Type": "application/json"}
+    headers = _headers(body)
     if target.keys:
         headers["Authorization"] = f"Bearer {target.keys.read_text().split()[0]}"
     with server.client() as client:
@@ -75,13 +78,28 @@ def check_answer(case: Case, target: Target, server: RunningServer) -> None:
     if answer.status_code != httpx.codes.OK:
         problem = f"{target.name}, {case.name}: {answer.status_code} {answer.text}"
         raise ServerFailed(f"{problem}\n{log_tail(server)}")
-    predictions = answer.json()["predictions"]
+    predictions = _read_predictions(case, answer)
     expected = body.predictions or predictions
     if len(predictions) != body.rows or not all(
         math.isclose(one, other, rel_tol=_RELATIVE_TOLERANCE)
         for one, other in zip(predictions, expected, strict=True)
     ):
         raise ServerFailed(f"{target.name}, {case.name}: wrong predictions {predictions[:3]}")
+
+
+def _headers(body: Body) -> dict[str, str]:
+    if body.json_bytes is None:
+        return {"Content-Type": "application/json"}
+    return {"Content-Type": "application/octet-stream", _JSON_BYTES: str(body.json_bytes)}
+
+
+def _read_predictions(case: Case, answer: httpx.Response) -> list[float]:
+    if case.protocol == "OIP JSON":
+        return read_json(answer.content)
+    if case.protocol == "OIP binary":
+        return read_binary(answer.content, int(answer.headers[_JSON_BYTES]))
+    predictions: list[float] = answer.json()["predictions"]
+    return predictions
 
 
 def take_medians(measurements: list[Measurement]) -> list[Measurement]:

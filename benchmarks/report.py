@@ -24,6 +24,7 @@ from benchmarks.targets import (
 _PACKAGES = ("fastapi", "numpy", "onnxruntime", "orjson", "pydantic", "uvicorn", "uvloop")
 _COLUMNS = (
     "case",
+    "protocol",
     "connections",
     "rows",
     "target",
@@ -66,6 +67,19 @@ def describe_machine(cores: int) -> dict[str, object]:
     }
 
 
+def compute_cpu_ratios(medians: Medians) -> dict[str, float]:
+    """Divide the CPU of a request at Tollgate by that at the bare app, case by case."""
+    pairs = [
+        (case.name, medians.get((case.name, TOLLGATE)), medians.get((case.name, BARE)))
+        for case in CASES
+    ]
+    return {
+        name: round(own.cpu_us_per_request / floor.cpu_us_per_request, 3)
+        for name, own, floor in pairs
+        if own and floor and floor.cpu_us_per_request
+    }
+
+
 def compute_ratios(medians: Medians) -> dict[str, dict[str, float]]:
     """Divide requests/s, case by case, wherever both sides were measured."""
     ratios: dict[str, dict[str, float]] = {}
@@ -86,6 +100,7 @@ def build_document(
         **settings,
         "medians": [asdict(one) for one in medians],
         "ratios": compute_ratios(index(medians)),
+        "cpu_ratios": compute_cpu_ratios(index(medians)),
         "measurements": [asdict(one) for one in measurements],
     }
 
@@ -100,7 +115,7 @@ def render_markdown(medians: list[Measurement]) -> str:
     by_name = index(medians)
     lines = [
         f"| {' | '.join(_COLUMNS)} |",
-        "|---|--:|--:|---|--:|--:|--:|--:|--:|--:|",
+        "|---|---|--:|--:|---|--:|--:|--:|--:|--:|--:|",
     ]
     for case in CASES:
         lines += [_row(case, one) for one in medians if one.case == case.name]
@@ -111,6 +126,10 @@ def render_markdown(medians: list[Measurement]) -> str:
         cells = [f"{found[title]:.2f}" if title in found else "" for found in ratios.values()]
         if any(cells):
             lines.append(f"| {title} | {' | '.join(cells)} |")
+    shares = compute_cpu_ratios(by_name)
+    if shares:
+        cells = [f"{shares[name]:.2f}" if name in shares else "" for name in ratios]
+        lines.append(f"| CPU/request, tollgate / bare | {' | '.join(cells)} |")
     lone, floor = by_name.get(("c1", TOLLGATE)), by_name.get(("c1", BARE))
     if lone and floor:
         extra_ms = (lone.p50_us - floor.p50_us) / 1000
@@ -121,7 +140,7 @@ def render_markdown(medians: list[Measurement]) -> str:
 def _row(case: Case, one: Measurement) -> str:
     errors = f"**{one.errors}**" if one.errors else "0"
     return (
-        f"| {case.name} | {case.connections} | {case.rows} | {one.target} "
+        f"| {case.name} | {case.protocol} | {case.connections} | {case.rows} | {one.target} "
         f"| {one.requests_per_second:,.0f} | {one.p50_us / 1000:.2f} | {one.p99_us / 1000:.2f} "
         f"| {one.cpu_us_per_request:,.0f} | {one.resident_mib:.0f} | {errors} |"
     )

@@ -4,11 +4,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cases import MODELS, Case
+from benchmarks.bare_app import MODEL as HOUSING_FILE
+from benchmarks.bare_oip_app import MODEL_VARIABLE
+from benchmarks.cases import MODELS, Case, Protocol
 from benchmarks.conv_model import NAME as CONV
 from benchmarks.conv_model import write_conv_repository
 from benchmarks.heavy_model import NAME as HEAVY
 from benchmarks.heavy_model import write_heavy_repository
+from benchmarks.image_model import NAME as IMAGE
+from benchmarks.image_model import write_image_repository
 from benchmarks.processes import ServerCommand
 from benchmarks.tollgate_keys import Callers, create_callers, tollgate_command
 from benchmarks.tollgate_tokens import SETTINGS as TOKEN_SETTINGS
@@ -20,6 +24,8 @@ REDIS, REDIS_2 = "tollgate, Redis", "tollgate, Redis, 2 workers"
 BARE_TLS = "bare, TLS"
 REDIS_TLS, REDIS_TLS_2 = "tollgate, Redis, TLS", "tollgate, Redis, TLS, 2 workers"
 NAMES = (BARE, TUTORIAL, TOLLGATE, TOKENS, REDIS, REDIS_2, BARE_TLS, REDIS_TLS, REDIS_TLS_2)
+_V1: tuple[Protocol, ...] = ("V1",)
+_OIP: tuple[Protocol, ...] = ("OIP JSON", "OIP binary")
 _STACK_CASES = ("c1", "c64")
 _BATCH_ROWS = 64
 _UVICORN = (
@@ -46,19 +52,28 @@ class Target:
     has_redis: bool = False
     has_tls: bool = False
     only: tuple[str, ...] = ()
+    protocols: tuple[Protocol, ...] = _V1
 
     def serves(self, case: Case) -> bool:
         """Say whether the case is measured here."""
-        return case.model == self.model and (not self.only or case.name in self.only)
+        is_known = case.model == self.model and case.protocol in self.protocols
+        return is_known and (not self.only or case.name in self.only)
 
 
 def build_targets(names: list[str], cases: list[Case], folder: Path) -> list[Target]:
     """Prepare the servers that the cases need, in the order in which they take turns."""
     targets = [_uvicorn(BARE), _uvicorn(TUTORIAL), _uvicorn(BARE_TLS)]
+    targets.append(_bare_oip("housing", HOUSING_FILE))
+    has_image = IMAGE in {case.model for case in cases}
+    if has_image:
+        targets.append(_bare_oip(IMAGE, write_image_repository(folder / "images")))
     if any(name.startswith(TOLLGATE) for name in names):
         callers = create_callers(folder)
         keys = callers.keys
         targets += [*_tollgates(folder, keys), _tokens(folder, callers)]
+        if has_image:
+            command = tollgate_command(folder, folder / "images")
+            targets.append(Target(TOLLGATE, IMAGE, command, keys, protocols=_OIP))
         if TOLLGATE in names and {HEAVY, CONV} & {case.model for case in cases}:
             targets += _batching_tollgates(folder, keys)
     order = (*NAMES, UNBATCHED)
@@ -79,9 +94,18 @@ def _uvicorn(name: str) -> Target:
     return Target(name, "housing", ServerCommand(arguments), has_tls=has_tls, only=only)
 
 
+def _bare_oip(model: str, file: Path) -> Target:
+    """Serve a model file over the Open Inference Protocol with no gate."""
+    options = f"{_UVICORN} {_ON_PORT}".split()
+    arguments = (sys.executable, "-m", "uvicorn", "benchmarks.bare_oip_app:create_app", *options)
+    command = ServerCommand(arguments, {MODEL_VARIABLE: str(file)})
+    return Target(BARE, model, command, protocols=_OIP)
+
+
 def _tollgates(folder: Path, keys: Path) -> list[Target]:
     """Set Tollgate up alone, with Redis, and with Redis and Nginx; with one worker and with two."""
-    targets = [Target(TOLLGATE, "housing", tollgate_command(folder, MODELS), keys)]
+    everything = tollgate_command(folder, MODELS)
+    targets = [Target(TOLLGATE, "housing", everything, keys, protocols=_V1 + _OIP)]
     for name, workers, has_tls in (
         (REDIS, "1", False),
         (REDIS_2, "2", False),

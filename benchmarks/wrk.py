@@ -22,6 +22,8 @@ class Load:
     body: Path
     keys: Path | None
     connections: int
+    json_bytes: int | None = None
+    """How much of the body is JSON where binary tensors follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def run_wrk(load: Load, *, seconds: float) -> LoadResult:
     Raises:
         WrkUnavailable: wrk failed or printed no result.
     """
-    arguments = [str(load.body)] + ([str(load.keys)] if load.keys else [])
+    json_bytes = "-" if load.json_bytes is None else str(load.json_bytes)
+    arguments = [str(load.body), json_bytes] + ([str(load.keys)] if load.keys else [])
     command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s"]
     command += ["--timeout", "10s", "-s", str(_SCRIPT), load.url, "--", *arguments]
     finished = subprocess.run(

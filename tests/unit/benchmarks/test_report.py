@@ -45,3 +45,9 @@ def test_table_states_what_a_lone_caller_waits() -> None:
     """The difference of medians at one connection is the price of the gates for one caller."""
     medians = [ONE, replace(ONE, target="tollgate", p50_us=1250.0)]
     assert "A lone caller waits 0.75 ms longer" in report.render_markdown(medians)
+
+
+def test_cpu_of_a_request_is_compared() -> None:
+    """Tollgate's CPU is divided by the bare app's."""
+    medians = [ONE, replace(ONE, target="tollgate", cpu_us_per_request=100.0)]
+    assert report.compute_cpu_ratios(report.index(medians)) == {"c1": 2.5}

@@ -25,6 +25,8 @@ EDGE_SECONDS = 0.5
 SETTINGS = {"TOLLGATE_DATABASE_TIMEOUT_SECONDS": "1"}
 
 Outage = contextlib.AbstractContextManager[None]
+_RUN = slice(12, 24)
+"""The part of a request id that names the process."""
 
 
 @pytest.fixture
@@ -250,8 +252,15 @@ def test_worker_that_dies_while_postgresql_is_away_comes_back(
     """The supervisor tries until it starts; the other worker serves meanwhile."""
     [caller] = populate(stack, tenants=1, keys_each=1)
     example = stack.demo["example"]
-    for _ in range(8):
-        assert stack.predict(caller.api_key, example).status == 200
+    workers: set[str] = set()
+
+    def ask_another() -> bool:
+        answer = stack.predict(caller.api_key, example)
+        assert answer.status == 200
+        workers.add(answer.headers["x-request-id"][_RUN])
+        return len(workers) > 1
+
+    stack.wait_until(ask_another, "both workers know the key")
     own_postgres.kill()
     stack.kill_worker(stack.worker_pids()[0])
     stack.wait_until(lambda: "did not start" in stack.log(), "the start is refused")

@@ -23,6 +23,10 @@ ASSIGNABLE = {"createTenant": {"plan_id"}, "changeTenant": {"plan_id", "status"}
 """Of these, what an operation of the platform is there to set."""
 
 
+_OF_A_PROTOCOL = "/v2/"
+"""Messages whose members others define, and add to; they predict, list or load, and set nothing."""
+
+
 async def _bodies(plane: ControlPlane) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     document = (await plane.client.get("/openapi.json")).json()
     return (
@@ -31,6 +35,7 @@ async def _bodies(plane: ControlPlane) -> Iterator[tuple[str, str, str, dict[str
         for method, operation in methods.items()
         if "application/json" in (content := operation.get("requestBody", {}).get("content", {}))
         and not path.endswith(":predict")
+        and not path.startswith(_OF_A_PROTOCOL)
     )
 
 

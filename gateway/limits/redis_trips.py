@@ -272,6 +272,7 @@ class RedisTrips:
         if told.units_since:
             tenant.learn(told.units_since, told.period, told.used)
         caller.idle_at_us = now_us + told.ahead_us
+        caller.told_at_us = now_us
         caller.is_mirrored = False
         if told.refusal == STALE:
             return told.slot_us

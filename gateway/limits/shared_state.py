@@ -16,6 +16,7 @@ from gateway.limits.redis_keys import leases_key, meter_key, tenant_prefix, unit
 
 _FIRST_SWEEP = 1024
 _TENTH = 10
+_FRESH_US = 5_000_000
 _MOST = 2**51
 
 Leases = dict[Hashable, int]
@@ -98,6 +99,9 @@ class SharedCaller:
     idle_at_us: int = 0
     """When it is idle again by the last reply, on the monotonic clock of this process."""
 
+    told_at_us: int = 0
+    """When Redis last said so, on the same clock."""
+
     local_idle_at_us: int = 0
     """When it is idle again by what was admitted locally and Redis does not know, at the rate of a
     process's share.
@@ -117,12 +121,15 @@ class SharedCaller:
 
         Near is whoever has less than half of its burst left with these requests, less than a tenth
         of its month, or only as many places in flight as this process might fill twice with all
-        others, by what Redis last said; and whoever Redis said nothing of yet.
+        others, by what Redis last said; and whoever Redis said nothing of for some seconds, in
+        which others may have used it up.
 
         What is granted alone and what Redis grants in vain meanwhile go on one meter, which is full
         at the burst: each has a half of it, lest a part is forgotten.
         """
         tenant = self.tenant
+        if now_us - self.told_at_us > _FRESH_US and (self.interval_us or self.limit >= 0):
+            return True
         if self.interval_us:
             ahead_us = max(0, self.idle_at_us - now_us) + max(0, self.local_idle_at_us - now_us)
             wanted_us = ahead_us + self.doubted_us + requests * self.interval_us

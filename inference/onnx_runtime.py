@@ -90,7 +90,8 @@ def _open_session(name: str, content: bytes, settings: InferenceSettings) -> Any
     except UnicodeDecodeError:
         raise ModelRefused(name, "ONNX Runtime cannot load it: a name is not UTF-8") from None
     except _LOAD_ERRORS as error:
-        raise ModelRefused(name, f"ONNX Runtime cannot load it: {error}") from None
+        reason = str(error) or "it does not say why"
+        raise ModelRefused(name, f"ONNX Runtime cannot load it: {reason}") from None
     if session.get_providers()[0] != providers[0]:
         # ONNX Runtime goes on without a provider that fails, at a fraction of the speed.
         raise ModelRefused(name, f"it does not run on {providers[0]}")

@@ -90,7 +90,7 @@ def _open_session(name: str, content: bytes, settings: InferenceSettings) -> Any
     except UnicodeDecodeError:
         raise ModelRefused(name, "ONNX Runtime cannot load it: a name is not UTF-8") from None
     except _LOAD_ERRORS as error:
-        reason = str(error) or "it does not say why"
+        reason = str(error) or "what it says cannot be read, as where a name is not UTF-8"
         raise ModelRefused(name, f"ONNX Runtime cannot load it: {reason}") from None
     if session.get_providers()[0] != providers[0]:
         # ONNX Runtime goes on without a provider that fails, at a fraction of the speed.

@@ -1,7 +1,6 @@
 """The batcher: who shares a run, who waits, who is refused, and that nobody harms a neighbour."""
 
 import asyncio
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -27,34 +26,6 @@ from tests.unit.inference.fakes import (
     rows_of,
     turn,
 )
-
-
-@pytest.fixture
-def runtime() -> DoublingRuntime:
-    """Give an engine that doubles."""
-    return DoublingRuntime()
-
-
-@pytest.fixture
-def executor() -> HeldExecutor:
-    """Give a thread that the test drives."""
-    return HeldExecutor()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Give a clock that the test sets."""
-    return FakeClock()
-
-
-@pytest.fixture
-def batcher(
-    runtime: DoublingRuntime, executor: HeldExecutor, clock: FakeClock
-) -> Iterator[Batcher]:
-    """Give a batcher of 8 rows a run and 16 rows of queue."""
-    batcher = make_batcher(runtime, executor, max_batch_size=8, max_queue_rows=16, clock=clock)
-    yield batcher
-    batcher.close()
 
 
 async def test_lone_caller_runs_at_once(batcher: Batcher, executor: HeldExecutor) -> None:

@@ -1,7 +1,5 @@
 """Large requests: cut into pieces for several runs, answered as one."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from inference.batcher import Batcher
@@ -11,41 +9,11 @@ from inference.errors import (
 from tests.unit.inference.fakes import (
     POISON,
     DoublingRuntime,
-    FakeClock,
     HeldExecutor,
     ask,
     doubled,
-    make_batcher,
     turn,
 )
-
-
-@pytest.fixture
-def runtime() -> DoublingRuntime:
-    """Give an engine that doubles."""
-    return DoublingRuntime()
-
-
-@pytest.fixture
-def executor() -> HeldExecutor:
-    """Give a thread that the test drives."""
-    return HeldExecutor()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Give a clock that the test sets."""
-    return FakeClock()
-
-
-@pytest.fixture
-def batcher(
-    runtime: DoublingRuntime, executor: HeldExecutor, clock: FakeClock
-) -> Iterator[Batcher]:
-    """Give a batcher of 8 rows a run and 16 rows of queue."""
-    batcher = make_batcher(runtime, executor, max_batch_size=8, max_queue_rows=16, clock=clock)
-    yield batcher
-    batcher.close()
 
 
 async def test_large_request_is_spread_over_runs(

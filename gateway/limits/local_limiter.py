@@ -156,6 +156,13 @@ class LocalLimiter:
         if outcome is Outcome.REFUSED:
             _return_rate(grant, self._monotonic_ns() // 1000)
 
+    def forget(self, grant: LocalGrant) -> None:
+        """Take back the rate of a request, ended or not, because it was counted elsewhere."""
+        if grant.is_released:
+            _return_rate(grant, self._monotonic_ns() // 1000)
+        else:
+            self.release(grant, Outcome.REFUSED)
+
     def load_quota(self, tenant_id: str, period: int, units: int) -> None:
         """Set the units that a tenant has used in a period (`202611`), read from the ledger."""
         tenant = self._tenants.get(tenant_id) or self._add_tenant(tenant_id)

@@ -91,10 +91,28 @@ async def ask_all(
     Raises:
         RedisError: the connection broke.
     """
+    await send_all(connection, commands)
+    return await receive_all(connection, len(commands))
+
+
+async def send_all(connection: AbstractConnection, commands: Sequence[Sequence[Argument]]) -> None:
+    """Write commands, before anything else runs unless the connection is full.
+
+    Raises:
+        RedisError: the connection broke.
+    """
     packed = [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]  # its stub means a tuple of one
     await connection.send_packed_command(packed, check_health=False)
+
+
+async def receive_all(connection: AbstractConnection, count: int) -> list[Any]:
+    """Return so many replies, or the errors that Redis sent in place of them.
+
+    Raises:
+        RedisError: the connection broke.
+    """
     replies: list[Any] = []
-    for _ in commands:
+    for _ in range(count):
         try:
             replies.append(await connection.read_response())
         except ResponseError as error:

@@ -7,30 +7,27 @@ each limit, from where Redis was, and tells Redis later what it admitted.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.limits.errors import LimitError, StaleCatalogue
 from gateway.limits.limiter import Grant, Outcome
-from gateway.limits.local_limiter import LocalGrant, LocalLimiter
+from gateway.limits.local_limiter import LocalLimiter
 from gateway.limits.policy import Policy
+from gateway.limits.redis_alone import LoneDecisions
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.redis_nodes import RedisNodes
 from gateway.limits.redis_operations import (
     NO_LEASE,
     NOT_COMPARED,
+    Admission,
+    LoneGrant,
     Release,
     SharedGrant,
     hold_of,
     release_of,
 )
 from gateway.limits.redis_trips import Clocks, RedisTrips
-from gateway.limits.shared_state import (
-    KnownCallers,
-    SharedCaller,
-    SharedTenant,
-    count_held,
-)
+from gateway.limits.shared_state import KnownCallers, SharedCaller, count_held
 from gateway.limits.shares import Share
 
 SCRIPT = Path(__file__).with_name("gcra.lua").read_bytes()
@@ -40,22 +37,14 @@ _SECOND_US = 1_000_000
 _NONE = 0  # the revision of a tenant of which Redis knows none
 
 
-@dataclass(slots=True, eq=False)
-class _ShareGrant(Grant):
-    """An admission by the local limiter while Redis was away."""
-
-    tenant: SharedTenant
-    inner: LocalGrant
-    is_released: bool = False
-
-
 class RedisLimiter:
     """Decide on requests in Redis, and locally while it is away.
 
     Concurrency: one event loop; one call at a time to each Redis, shared by all who wait. Limits
-    are never exceeded while Redis lives: when it is late, callers who are near a limit wait for it,
-    and the others go on with the share. Around its loss one process carries over what it knows in
-    both directions; of several, each grants its share. A lost release expires with its lease.
+    are not exceeded while Redis lives: when it is late, callers who are near a limit wait for it,
+    and the others go on with the share, once it is on its way to Redis that they did. Around its
+    loss one process carries over what it knows in both directions; of several, each grants its
+    share. A lost release expires with its lease.
 
     Threat: a Redis that comes back, or is empty, may have lost a revocation that it was told of.
     Where nothing else tells of one, nobody is admitted by what is in memory until the catalogue has
@@ -88,7 +77,6 @@ class RedisLimiter:
             clocks: a rate and a wall clock in microseconds in place of Redis' own, for tests.
         """
         self._nodes = nodes
-        self._stand_in = stand_in
         self._monotonic_ns = monotonic_ns
         self._lease_us = int(lease_seconds * _SECOND_US)
         self._share = share or Share()
@@ -99,16 +87,26 @@ class RedisLimiter:
         self._trips: dict[RedisLink, RedisTrips] = {}
         self._epoch = 0
         self._least_revision: float = 0
+        self._alone = LoneDecisions(
+            stand_in,
+            share=self._share,
+            monotonic_ns=monotonic_ns,
+            lease_us=self._lease_us,
+            release_shared=self._release_shared,
+        )
         nodes.on_up = self._take_up
         nodes.on_doubt = self._let_go
         nodes.on_map = self._send_unsent
-        self.local_decisions = 0
-        """Requests that were decided by this process's share."""
 
     @property
     def is_shared(self) -> bool:
         """Whether Redis decides now, rather than this process alone."""
         return self._nodes.is_up
+
+    @property
+    def local_decisions(self) -> int:
+        """Requests that were decided by this process's share."""
+        return self._alone.made
 
     @property
     def outages(self) -> int:
@@ -163,24 +161,28 @@ class RedisLimiter:
         caller, epoch = self._known.caller_of(policy), self._epoch
         if revision is not None and revision < self._least_revision:
             self._accept(revision, after)
+        admission = Admission(
+            caller,
+            units if billed else 0,
+            billed,
+            revision=NOT_COMPARED if revision is None else revision,
+            seen=self._seen_at_first if after is None else after.newest,
+        )
         link = self._nodes.link_of(caller.tenant.slot)
-        if link.is_up and not (link.is_in_doubt and not self._is_patient(caller)):
-            verdict = await self._trips[link].admit(
-                caller,
-                units=units,
-                billed=billed,
-                revision=NOT_COMPARED if revision is None else revision,
-                seen=self._seen_at_first if after is None else after.newest,
-            )
-            if isinstance(verdict, LimitError):
-                raise verdict
-            if isinstance(verdict, int):
-                raise StaleCatalogue(newest=verdict, epoch=epoch)
+        if link.is_up:
+            verdict = await self._trips[link].admit(admission)
             if verdict is not None:
-                return verdict
+                return _open(verdict, epoch=epoch)
         if self._must_confirm and revision is not None and after is None:
+            admission.is_abandoned = True
             raise StaleCatalogue(newest=NOT_COMPARED, epoch=epoch)
-        return await self._admit_locally(caller, units=units, billed=billed)
+        try:
+            return await self._alone.admit(admission)
+        except LimitError:
+            verdict = await self._trips[link].wait_for(admission) if admission.is_pending else None
+            if verdict is None:
+                raise
+        return _open(verdict, epoch=epoch)
 
     def release(self, grant: Grant, outcome: Outcome) -> None:
         """End the request: free its place in flight and give back what `outcome` says.
@@ -189,8 +191,8 @@ class RedisLimiter:
         """
         if isinstance(grant, SharedGrant):
             self._release_shared(grant, outcome)
-        elif isinstance(grant, _ShareGrant):
-            self._release_locally(grant, outcome)
+        elif isinstance(grant, LoneGrant):
+            self._alone.release(grant, outcome)
         else:
             raise TypeError("a grant of another limiter")
 
@@ -226,6 +228,7 @@ class RedisLimiter:
                 lease_us=self._lease_us,
                 clocks=self._clocks,
                 give_back=self._give_back,
+                settle=self._alone.settle,
             )
         trips.epoch += 1
         self._epoch += 1
@@ -278,41 +281,16 @@ class RedisLimiter:
         if grant.lease != NO_LEASE or outcome is not Outcome.COMPLETED:
             self._send(release_of(grant, outcome))
 
-    # Alone
 
-    async def _admit_locally(self, caller: SharedCaller, *, units: int, billed: bool) -> Grant:
-        """Decide with this process's share, from where Redis was when it last answered."""
-        self.local_decisions += 1
-        policy, tenant = caller.policy, caller.tenant
-        if not tenant.is_mirrored:
-            tenant.is_mirrored = True
-            known = tenant.used + tenant.owed + tenant.doubted
-            if tenant.period:
-                self._stand_in.load_quota(policy.tenant_id, tenant.period, known)
-        if not caller.is_mirrored:
-            caller.is_mirrored = True
-            self._stand_in.delay_idle(policy, caller.idle_at_us)
-        now_us = self._monotonic_ns() // 1000
-        held = count_held(tenant.leases, now_us)
-        share = self._share.of(policy, tenant, held=held)
-        try:
-            inner = await self._stand_in.admit(share, units=units, billed=billed)
-        except LimitError as error:
-            error.policy = policy  # what the caller is told are the limits of all
-            raise
-        drained_us = max(caller.local_idle_at_us, now_us)
-        caller.local_idle_at_us = drained_us + caller.interval_us * self._share.workers
-        tenant.owe(inner.period, inner.units)
-        grant = _ShareGrant(policy, inner.standing, tenant, inner)
-        if policy.max_in_flight is not None:
-            tenant.local_leases[grant] = now_us + self._lease_us
-        return grant
+def _open(verdict: SharedGrant | LimitError | int, *, epoch: int) -> SharedGrant:
+    """Return a verdict's grant.
 
-    def _release_locally(self, grant: _ShareGrant, outcome: Outcome) -> None:
-        if grant.is_released:
-            return
-        grant.is_released = True
-        self._stand_in.release(grant.inner, outcome)
-        grant.tenant.local_leases.pop(grant, None)
-        if outcome is not Outcome.COMPLETED:
-            grant.tenant.owe(grant.inner.period, -grant.inner.units)
+    Raises:
+        LimitError: it is a refusal.
+        StaleCatalogue: it is a revision that the caller must know.
+    """
+    if isinstance(verdict, LimitError):
+        raise verdict
+    if isinstance(verdict, int):
+        raise StaleCatalogue(newest=verdict, epoch=epoch)
+    return verdict

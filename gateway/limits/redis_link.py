@@ -2,9 +2,11 @@
 
 A call that is not answered within the budget is in doubt: whoever can do without its answer goes on
 alone, and whoever cannot waits for it a while longer, since Redis may only have had to wait for a
-processor. Then it is given up, and nobody is made to wait for Redis again until a probe was
-answered in time. Redis itself drops a call that it meets too late (it was hung, or the network was
-slow), so that a call that was given up decides nothing.
+processor. Calls that come meanwhile are sent behind it and are in doubt at once: what was written
+to a late Redis reaches it, even if this process does not live to see the answer. Then all are given
+up, and nobody is made to wait for Redis again until a probe was answered in time. Redis itself
+drops a call that it meets too late (it was hung, or the network was slow), so that a call that was
+given up decides nothing.
 """
 
 import asyncio
@@ -24,6 +26,8 @@ from gateway.limits.redis_address import (
     MakeConnection,
     ask,
     ask_all,
+    receive_all,
+    send_all,
 )
 
 Reply = list[int]
@@ -32,6 +36,8 @@ Command = tuple[list[str], list[Argument]]
 
 Replies = list[Reply | None]
 """What each of several calls was told; None where the node is not (or no longer) in charge."""
+
+_Trip = asyncio.Task[Replies]
 
 BUDGET_SECONDS = 0.015
 GRACE_SECONDS = 0.005
@@ -73,7 +79,7 @@ class LinkEvents:
     """It works, at first or again."""
 
     doubt: Callable[[], None] = field(default=lambda: None)
-    """The budget of the call under way is spent."""
+    """The budget of the call that was sent last is spent, or that of one before it."""
 
     down: Callable[[], None] = field(default=lambda: None)
     """It was given up."""
@@ -98,11 +104,17 @@ class LinkTimes:
     retry_seconds: float = RETRY_SECONDS
     """Pause between two probes of a Redis that was given up."""
 
+    @property
+    def allowed_seconds(self) -> float:
+        """Return how long a call may take in all."""
+        return self.budget_seconds + self.grace_seconds + self.doubt_seconds
+
 
 class RedisLink:
     """Send calls of one script, one at a time, and say whether Redis is there.
 
-    Concurrency: one event loop and one call at a time, as `Coalescer` makes them.
+    Concurrency: one event loop. A call is sent when the last one was answered or is in doubt;
+    Redis runs and answers them in the order in which they were sent.
     """
 
     def __init__(
@@ -135,13 +147,15 @@ class RedisLink:
         self._connection: AbstractConnection | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._under_way: dict[_Trip, int] = {}
+        self._turn = asyncio.Lock()
         self._clock_offset_us = 0
         self._has_warned = False
         self._is_closed = False
         self.is_member = is_member
         self.is_up = False
         self.is_in_doubt = False
-        """The call under way is late; Redis may be there still."""
+        """The calls under way are late; Redis may be there still."""
 
         self.on = LinkEvents()
         self.counters = LinkCounters()
@@ -149,7 +163,7 @@ class RedisLink:
     async def open(self) -> None:
         """Connect, or warn and go on trying in the background."""
         try:
-            await self._connect()
+            await self._connect(within_seconds=self._times.allowed_seconds)
         except (RedisError, OSError, ValueError) as error:
             self._give_up(error)
 
@@ -173,29 +187,36 @@ class RedisLink:
             landing.set_result(None)
             return landing
         sent_us = time.monotonic_ns() // 1000
-        times = self._times
-        allowed_seconds = times.budget_seconds + times.grace_seconds + times.doubt_seconds
-        allowed_us = int(allowed_seconds * _MICROSECONDS)
+        allowed_us = int(self._times.allowed_seconds * _MICROSECONDS)
         deadline_us = sent_us + self._clock_offset_us + allowed_us
         bodies: list[list[Argument]] = [
             [len(keys), *keys, deadline_us, *arguments] for keys, arguments in commands
         ]
         trip = asyncio.create_task(self._run(self._connection, bodies))
-        self._timer = loop.call_later(times.budget_seconds, self._expire, trip)
-        trip.add_done_callback(partial(self._land, landing, sent_us))
+        self._under_way[trip] = sent_us
+        trip.add_done_callback(partial(self._land, landing))
+        if self.is_in_doubt:
+            loop.call_soon(self.on.doubt)  # once it is written
+        else:
+            self._timer = loop.call_later(self._times.budget_seconds, self._expire, trip)
         return landing
 
-    def _expire(self, trip: "asyncio.Task[list[Reply | None]]") -> None:
+    def _expire(self, trip: "_Trip") -> None:
         """Doubt a call whose budget is spent, after the loop had a last look for its answer."""
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._times.grace_seconds, self._doubt, trip)
 
-    def _doubt(self, trip: "asyncio.Task[list[Reply | None]]") -> None:
+    def _doubt(self, trip: "_Trip") -> None:
         """Let go whoever can do without the answer, and give the call up after a while."""
         self.is_in_doubt = True
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._times.doubt_seconds, trip.cancel)
+        self._timer = loop.call_later(self._times.doubt_seconds, self._despair, trip)
         self.on.doubt()
+
+    def _despair(self, trip: "_Trip") -> None:
+        """Give a call up, after the loop had a last look for its answer."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._times.grace_seconds, trip.cancel)
 
     async def _run(
         self, connection: AbstractConnection, bodies: list[list[Argument]]
@@ -205,30 +226,32 @@ class RedisLink:
         Raises:
             RedisError: the connection broke, or a call failed and nobody knows how far it got.
         """
-        replies = await ask_all(connection, [[b"EVALSHA", self._digest, *body] for body in bodies])
-        missed = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if missed:
-            again = [[b"EVAL", self._script, *bodies[at]] for at in missed]
-            for at, reply in zip(missed, await ask_all(connection, again), strict=True):
-                replies[at] = reply
+        await send_all(connection, [[b"EVALSHA", self._digest, *body] for body in bodies])
+        async with self._turn:
+            replies = await receive_all(connection, len(bodies))
+            missed = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if missed and len(self._under_way) > 1:
+                raise RedisError("the script was lost, and other calls are answered next")
+            if missed:
+                again = [[b"EVAL", self._script, *bodies[at]] for at in missed]
+                for at, reply in zip(missed, await ask_all(connection, again), strict=True):
+                    replies[at] = reply
         return [_read(reply) for reply in replies]
 
     def _land(
         self,
         landing: "asyncio.Future[Replies | None]",
-        sent_us: int,
-        trip: "asyncio.Task[list[Reply | None]]",
+        trip: "_Trip",
     ) -> None:
         replies: Replies | None = None
-        self.is_in_doubt = False
-        if self._timer is not None:
-            self._timer.cancel()
-        if trip.cancelled():
-            self._give_up(TimeoutError("no answer in time"))
-        elif (error := trip.exception()) is not None:
-            self._give_up(error)
-        else:
-            replies = self._open_replies(trip.result(), sent_us)
+        sent_us = self._under_way.pop(trip, None)
+        error = TimeoutError("no answer in time") if trip.cancelled() else trip.exception()
+        if sent_us is not None:  # not given up with an earlier one
+            self._look_after_the_next()
+            if error is not None:
+                self._give_up(error)
+            else:
+                replies = self._open_replies(trip.result(), sent_us)
         if replies is not None:
             self.counters.trips += 1
             self._has_warned = False
@@ -236,6 +259,19 @@ class RedisLink:
                 self.on.moved()
         if not landing.done():
             landing.set_result(replies)
+
+    def _look_after_the_next(self) -> None:
+        """Give the call that is answered next its time; what was sent in doubt stays in it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._under_way:
+            self.is_in_doubt = False
+            return
+        trip, sent_us = next(iter(self._under_way.items()))
+        spent_seconds = (time.monotonic_ns() // 1000 - sent_us) / _MICROSECONDS
+        left_seconds = max(0.0, self._times.allowed_seconds - spent_seconds)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(left_seconds, self._despair, trip)
 
     def _open_replies(self, sealed: list[Reply | None], sent_us: int) -> Replies | None:
         """Cut clock and success off each reply; None where a call came too late."""
@@ -255,7 +291,12 @@ class RedisLink:
         """Leave Redis alone until a probe is answered in time; warn once until it works again."""
         if self._is_closed:
             return
-        self.is_up = False
+        self.is_up = self.is_in_doubt = False
+        under_way, self._under_way = self._under_way, {}
+        if self._timer is not None:
+            self._timer.cancel()
+        for trip in under_way:
+            trip.cancel()
         self.counters.outages += 1
         if not self._has_warned:
             self._has_warned = True
@@ -271,12 +312,15 @@ class RedisLink:
             await asyncio.sleep(pause_seconds)
             pause_seconds = self._times.retry_seconds
             try:
-                await self._connect()
+                await self._connect(within_seconds=self._times.budget_seconds)
             except (RedisError, OSError, ValueError) as error:
                 logger.debug("Redis is still away: %s: %s", type(error).__name__, error)
 
-    async def _connect(self) -> None:
-        """Connect and see that Redis takes writes and answers within the budget.
+    async def _connect(self, *, within_seconds: float) -> None:
+        """Connect and see that Redis takes writes and answers within a time.
+
+        At the start nobody waits yet, and a worker that is started anew on a crowded machine must
+        not begin with shares of limits that others have used up.
 
         Raises:
             RedisError, OSError: it does not (a timeout is an OSError).
@@ -291,7 +335,7 @@ class RedisLink:
             await ask(connection, b"SCRIPT", b"LOAD", self._script)
             await ask(connection, b"SET", self._probe_key, b"1", b"PX", _PROBE_MS)
         sent_us = time.monotonic_ns() // 1000
-        async with asyncio.timeout(self._times.budget_seconds):
+        async with asyncio.timeout(within_seconds):
             seconds, microseconds = await ask(connection, b"TIME")
         clock_us = int(seconds) * _MICROSECONDS + int(microseconds)
         self._clock_offset_us = clock_us - sent_us

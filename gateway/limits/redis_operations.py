@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.limits.limiter import Grant, Outcome
+from gateway.limits.local_limiter import LocalGrant
 from gateway.limits.redis_replies import Told
 from gateway.limits.shared_state import Keys, SharedCaller, SharedTenant
 
@@ -32,13 +33,33 @@ class SharedGrant(Grant):
 
 
 @dataclass(slots=True, eq=False)
+class LoneGrant(Grant):
+    """An admission by this process alone, while Redis was away or late.
+
+    Where Redis was late, it hears of the request as of any other, and its grant takes the place of
+    this one. What it does not hear of, or refuses, is owed.
+    """
+
+    caller: SharedCaller
+    inner: LocalGrant
+    outcome: Outcome | None = None
+    """How the request ended; None: it has not."""
+
+    is_pending: bool = False
+    """Whether Redis' late answer is still to come."""
+
+    shared: SharedGrant | None = None
+    """What Redis granted late."""
+
+
+@dataclass(slots=True, eq=False)
 class Admission:
     """One request on its way to Redis."""
 
     caller: SharedCaller
     units: int
     is_billed: bool
-    lease: bytes
+    lease: bytes = NO_LEASE
     revision: int = NOT_COMPARED
     """The revision of the catalogue by which the caller was let in."""
 
@@ -55,12 +76,29 @@ class Admission:
     owed_us: int = 0
     """How far that was ahead when the call came in doubt."""
 
+    doubted_us: int = 0
+    """What this request has added to its caller's `doubted_us`."""
+
+    doubted_units: int = 0
+    """What it has added to its tenant's `doubted`."""
+
     grant: SharedGrant | None = None
     is_abandoned: bool = False
-    """Whether its caller went away while it travelled, or went on without Redis."""
+    """Whether its caller went away while it travelled."""
 
-    verdict: "asyncio.Future[Any] | None" = None
-    """What its caller waits for."""
+    is_patient: bool = False
+    """Whether its caller waits for the answer to a call in doubt."""
+
+    late: "asyncio.Future[Any] | None" = None
+    """The verdict of a call that has been in doubt."""
+
+    alone: LoneGrant | None = None
+    """What its caller went on with meanwhile."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a call that is in doubt tells Redis of it."""
+        return self.late is not None and not self.late.done()
 
 
 @dataclass(slots=True, frozen=True)

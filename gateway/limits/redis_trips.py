@@ -17,8 +17,8 @@ from gateway.limits.redis_address import Argument
 from gateway.limits.redis_link import Command, RedisLink, Replies, Reply
 from gateway.limits.redis_operations import (
     NO_LEASE,
-    NOT_COMPARED,
     Admission,
+    LoneGrant,
     Release,
     SharedGrant,
     pack_operation,
@@ -46,7 +46,8 @@ Verdict = SharedGrant | LimitError | int | None
 class RedisTrips:
     """Carry admissions and releases to one Redis.
 
-    Concurrency: one event loop; one call at a time.
+    Concurrency: one event loop; one call at a time, but for those in doubt: the next one is sent
+    behind them.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class RedisTrips:
         lease_us: int,
         clocks: Clocks | None,
         give_back: Callable[[SharedGrant], None],
+        settle: Callable[[LoneGrant, SharedGrant | None], None],
     ) -> None:
         """Ride on `link` as one of `workers`.
 
-        `give_back` ends an admission whose caller went away on the way.
+        `give_back` ends an admission whose caller went away on the way, `settle` takes it for what
+        its caller went on with alone.
         """
         self._link = link
         self._workers = workers
@@ -69,12 +72,15 @@ class RedisTrips:
         self._lease_us = lease_us
         self._clocks = clocks
         self._give_back = give_back
+        self._settle = settle
         self._coalescer: Coalescer[Operation, Verdict] = Coalescer(
             self._dispatch, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING
         )
         self._lease_name = secrets.token_bytes(8)
         self._lease_number = 0
-        self._doubted: list[SharedCaller] = []
+        self._sent: list[Operation] = []
+        self._landing: asyncio.Future[Sequence[Verdict]] | None = None
+        self._calls: set[asyncio.Future[Replies | None]] = set()
         self.unsent = Unsent()
         self.operations = 0
         """Operations of all calls that were sent; by `LinkCounters.trips`: the mean batch."""
@@ -85,62 +91,92 @@ class RedisTrips:
     async def drain(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         await self._coalescer.drain()
+        while self._calls:
+            await asyncio.wait(self._calls)
+            await self._coalescer.drain()
 
-    async def admit(
-        self,
-        caller: SharedCaller,
-        *,
-        units: int,
-        billed: bool,
-        revision: int = NOT_COMPARED,
-        seen: int = NOT_COMPARED,
-    ) -> Verdict:
-        """Return Redis' verdict, or None if it is away.
+    async def admit(self, admission: Admission) -> Verdict:
+        """Return Redis' verdict, or None if it is away, or late for a caller that need not wait.
 
         A caller that is cancelled on the way gives back what it got.
         """
-        lease = NO_LEASE if caller.policy.max_in_flight is None else self._next_lease()
-        admission = Admission(caller, units if billed else 0, billed, lease, revision, seen)
+        if admission.caller.cap >= 0:
+            admission.lease = self._next_lease()
         try:
-            admission.verdict = self._coalescer.submit(admission)
-            return await admission.verdict
+            verdict = await self._coalescer.submit(admission)
+            if admission.late is not None and (admission.is_patient or admission.late.done()):
+                verdict = await admission.late
         except CoalescerFull:
             return None
         except asyncio.CancelledError:
-            admission.is_abandoned = True
-            if admission.grant is not None:
-                self._give_back(admission.grant)
+            self._abandon(admission)
             raise
+        return verdict
+
+    async def wait_for(self, admission: Admission) -> Verdict:
+        """Return the verdict of a call in doubt after all, or None if Redis was given up."""
+        if admission.late is None:
+            return None
+        try:
+            verdict: Verdict = await admission.late
+        except asyncio.CancelledError:
+            self._abandon(admission)
+            raise
+        return verdict
+
+    def _abandon(self, admission: Admission) -> None:
+        """Give back what Redis granted for a request, or will grant."""
+        admission.is_abandoned = True
+        if admission.grant is not None:
+            self._give_back(admission.grant)
 
     def let_go(self, is_patient: Callable[[SharedCaller, int], bool]) -> None:
         """Have all callers but the patient ones go on without the answer that they wait for.
 
-        Should it come, they give back what it brings. A caller is asked for with the number of its
-        requests.
+        Should it come, its grants are theirs. A caller is asked for with the number of its
+        requests. The call is on its way, so the next one can follow.
         """
-        waiting = [item for item in self._coalescer.pending() if isinstance(item, Admission)]
-        requests = Counter(id(operation.caller) for operation in waiting)
-        for operation in waiting:
+        sent, self._sent = self._sent, []
+        doubted = [operation for operation in sent if isinstance(operation, Admission)]
+        requests = Counter(id(operation.caller) for operation in doubted)
+        for operation in doubted:
             self._doubt(operation)
-            if is_patient(operation.caller, requests[id(operation.caller)]):
-                continue
-            operation.is_abandoned = True
-            if operation.verdict is not None and not operation.verdict.done():
-                operation.verdict.set_result(None)
+        for operation in doubted:
+            operation.is_patient = is_patient(operation.caller, requests[id(operation.caller)])
+        for operation in doubted:
+            self._count_doubted(operation)
+        if self._landing is not None and not self._landing.done():
+            self._landing.set_result([None] * len(sent))
 
     def _doubt(self, admission: Admission) -> None:
-        """Remember what a call in doubt has taken along; nothing where it was not sent yet."""
+        """Remember what a call in doubt has taken along."""
         caller, now_us = admission.caller, self._monotonic_ns() // 1000
+        admission.late = asyncio.get_running_loop().create_future()
         admission.owed_us = max(0, admission.owed_idle_at_us - now_us)
-        caller.tenant.doubted += admission.owed
+        admission.doubted_us, admission.doubted_units = admission.owed_us, admission.owed
         caller.doubted_us += admission.owed_us
-        self._doubted.append(caller)
+        caller.tenant.doubted += admission.owed
 
-    def _settle(self) -> None:
-        """Forget what was in doubt, once it is known what became of it."""
-        for caller in self._doubted:
-            caller.doubted_us = caller.tenant.doubted = 0
-        self._doubted = []
+    def _count_doubted(self, admission: Admission) -> None:
+        """Remember the request itself as well; alone it is granted at the rate of a share."""
+        caller = admission.caller
+        used_us = caller.interval_us * (1 if admission.is_patient else self._workers)
+        admission.doubted_us += used_us
+        caller.doubted_us += used_us
+        if admission.is_patient:  # else it is counted when it is granted
+            admission.doubted_units += admission.units
+            caller.tenant.doubted += admission.units
+
+    def _clear_up(self, admission: Operation, verdict: Verdict) -> None:
+        """Pass a late verdict on to whoever waits for it or went on without it."""
+        if isinstance(admission, Release):
+            return
+        admission.caller.doubted_us -= admission.doubted_us
+        admission.caller.tenant.doubted -= admission.doubted_units
+        if admission.late is not None and not admission.late.done():
+            admission.late.set_result(verdict)
+        if admission.alone is not None:
+            self._settle(admission.alone, admission.grant)
 
     def send(self, release: Release) -> None:
         """Tell of the end of an admission with the next call; nobody waits for it."""
@@ -164,7 +200,9 @@ class RedisTrips:
         groups = _by_slot(batch) if self._link.is_member else [range(len(batch))]
         commands = [self._command([batch[at] for at in group]) for group in groups]
         landing: asyncio.Future[Sequence[Verdict]] = asyncio.get_running_loop().create_future()
+        self._sent, self._landing = batch, landing
         trip = self._link.call(commands)
+        self._calls.add(trip)
         trip.add_done_callback(partial(self._land, batch, groups, landing=landing))
         return landing
 
@@ -231,8 +269,9 @@ class RedisTrips:
         landing: "asyncio.Future[Sequence[Verdict]]",
     ) -> None:
         replies = trip.result()
-        if self._doubted:
-            self._settle()
+        self._calls.discard(trip)
+        if landing is self._landing:
+            self._sent, self._landing = [], None
         verdicts: list[Verdict] = [None] * len(batch)
         if replies is None:
             for operation in batch:
@@ -241,7 +280,11 @@ class RedisTrips:
             found = self._verdicts([batch[at] for at in group], reply)
             for at, verdict in zip(group, found, strict=True):
                 verdicts[at] = verdict
-        landing.set_result(verdicts)
+        if not landing.done():  # it was never in doubt
+            landing.set_result(verdicts)
+            return
+        for operation, verdict in zip(batch, verdicts, strict=True):
+            self._clear_up(operation, verdict)
 
     def _verdicts(self, operations: list[Operation], reply: Reply | None) -> Iterator[Verdict]:
         """Read the reply of one call, one verdict for each operation."""

@@ -47,13 +47,18 @@ class SharedTenant:
     """Units of `period` that were admitted locally and Redis does not know yet."""
 
     doubted: int = 0
-    """Such units that a call which is in doubt has taken along."""
+    """Units that Redis may count or not: those that calls in doubt have taken along, and those of
+    their requests.
+    """
 
     leases: dict[bytes, int] = field(default_factory=dict)
     """Leases in Redis of requests of this process, and when each is taken for lost."""
 
     local_leases: Leases = field(default_factory=dict)
-    """Requests of this process that were admitted locally."""
+    """Requests of this process that were admitted locally and Redis does not know."""
+
+    doubted_leases: Leases = field(default_factory=dict)
+    """Such requests of which a call that is in doubt tells Redis."""
 
     is_mirrored: bool = False
     """Whether the local limiter has been told of `used` since the last reply."""
@@ -108,7 +113,9 @@ class SharedCaller:
     """
 
     doubted_us: int = 0
-    """How far the part of it is ahead that a call which is in doubt has taken along."""
+    """How far it is ahead by what Redis may count or not: the part of it that calls in doubt have
+    taken along, and their requests, at the rate of a share where they went on alone.
+    """
 
     is_mirrored: bool = False
     """Whether the local limiter has been told of `idle_at_us` since the last reply."""
@@ -124,8 +131,8 @@ class SharedCaller:
         others, by what Redis last said; and whoever Redis said nothing of for some seconds, in
         which others may have used it up.
 
-        What is granted alone and what Redis grants in vain meanwhile go on one meter, which is full
-        at the burst: each has a half of it, lest a part is forgotten.
+        What all grant alone while Redis is late is told to it at once, and must find room: half of
+        the burst is kept for what the others may have used since.
         """
         tenant = self.tenant
         if now_us - self.told_at_us > _FRESH_US and (self.interval_us or self.limit >= 0):
@@ -139,7 +146,10 @@ class SharedCaller:
             left = self.limit - tenant.used - tenant.owed - tenant.doubted
             if not tenant.since or _TENTH * left < self.limit:
                 return True
-        held = count_held(tenant.leases, now_us) + count_held(tenant.local_leases, now_us)
+        held = sum(
+            count_held(leases, now_us)
+            for leases in (tenant.leases, tenant.local_leases, tenant.doubted_leases)
+        )
         return 0 <= self.cap < 2 * workers * (held + requests)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from tests.verdicts import share_verdicts
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 TALKATIVE = {"TOLLGATE_LOG_LEVEL": "debug"}

@@ -3,39 +3,46 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.policy import Policy
+from gateway.limits.redis_keys import leases_key, tenant_prefix
 from gateway.limits.redis_limiter import RedisLimiter
 from gateway.limits.shares import Share
 from tests.redis_faults import until_so
-from tests.redis_limiters import BACK_SECONDS, build_limiter, opened
+from tests.redis_limiters import BACK_SECONDS, build_limiter, next_prefix, opened
 from tests.redis_server import RedisServer, running_redis
 from tests.unit.gateway.limits.callers import admitted, attempt, policy
 
 BURST = 20
 LIMITS = policy(rate=0.0001, burst=BURST)
+TURN_SECONDS = 0.03  # a caller who need not wait has been answered by then, mostly
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Run a Redis that the test may hang."""
-    with running_redis(tmp_path) as server:
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Run a Redis that hangs at times."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
-def worker_of(server: RedisServer, index: int = 0, *, workers: int = 2) -> RedisLimiter:
+@pytest.fixture
+def prefix() -> str:
+    """Return a prefix of the test's own."""
+    return next_prefix()
+
+
+def worker_of(
+    server: RedisServer, prefix: str, *, index: int | None = 0, workers: int = 2
+) -> RedisLimiter:
     """Return one worker's limiter, which gives no late Redis up."""
-    share = Share(workers, index)
-    return build_limiter(server.url, share=share, doubt_seconds=BACK_SECONDS)
-
-
-async def count_admitted(limiter: RedisLimiter, limits: Policy, *, attempts: int) -> int:
-    """Ask some times, one after the other."""
-    return sum([await admitted(limiter, limits) for _ in range(attempts)])
+    return build_limiter(
+        server.url, prefix=prefix, share=Share(workers, index), doubt_seconds=BACK_SECONDS
+    )
 
 
 @contextlib.asynccontextmanager
@@ -48,32 +55,40 @@ async def hung(server: RedisServer) -> AsyncIterator[None]:
         server.resume()
 
 
-async def granted_alone(server: RedisServer, limiter: RedisLimiter, limits: Policy) -> list[Grant]:
-    """Let a worker that has met the caller once grant two requests while Redis hangs."""
-    assert await admitted(limiter, limits)
-    async with hung(server):
-        grants = [await attempt(limiter, limits) for _ in range(2)]
-    await limiter.drain()
-    return [grant for grant in grants if grant is not None]
+async def count_admitted(limiter: RedisLimiter, limits: Policy, *, attempts: int) -> int:
+    """Ask some times, one after the other."""
+    return sum([await admitted(limiter, limits) for _ in range(attempts)])
+
+
+async def exhaust(limiter: RedisLimiter) -> int:
+    """Ask a worker until its caller's burst is used up."""
+    async with opened(limiter):
+        return await count_admitted(limiter, LIMITS, attempts=BURST)
 
 
 @pytest.mark.parametrize(
     "limits",
     [LIMITS, policy(units=BURST), policy(in_flight=BURST)],
-    ids=["rate", "quota", "flight"],
+    ids=["rate", "quota", "in flight"],
 )
 async def test_grants_while_redis_is_late_are_known_to_the_others(
-    redis_server: RedisServer, limits: Policy
+    redis_server: RedisServer, prefix: str, limits: Policy
 ) -> None:
     """Also where the worker that made them is never asked again."""
-    async with opened(worker_of(redis_server)) as late, opened(worker_of(redis_server, 1)) as other:
-        assert len(await granted_alone(redis_server, late, limits)) == 2
+    late, other = worker_of(redis_server, prefix), worker_of(redis_server, prefix, index=1)
+    async with opened(late), opened(other):
+        assert await admitted(late, limits)
+        async with hung(redis_server):
+            assert await count_admitted(late, limits, attempts=2) == 2
+        await late.drain()
         assert await count_admitted(other, limits, attempts=BURST) == BURST - 3
 
 
-def test_worker_killed_while_redis_is_late_takes_no_grant_along(redis_server: RedisServer) -> None:
+def test_worker_killed_while_redis_is_late_takes_no_grant_along(
+    redis_server: RedisServer, prefix: str
+) -> None:
     """What it granted was on its way before it was granted: its loop never runs again."""
-    killed, other = worker_of(redis_server), worker_of(redis_server, 1)
+    killed, other = worker_of(redis_server, prefix), worker_of(redis_server, prefix, index=1)
 
     async def grant() -> int:
         await killed.open()
@@ -91,39 +106,63 @@ def test_worker_killed_while_redis_is_late_takes_no_grant_along(redis_server: Re
             runner.run(killed.close())
 
 
-async def exhaust(limiter: RedisLimiter) -> int:
-    """Ask a worker until its caller's burst is used up."""
-    async with opened(limiter):
-        return await count_admitted(limiter, LIMITS, attempts=BURST)
-
-
-async def test_grant_of_a_late_redis_is_released_as_its_request_ends(
-    redis_server: RedisServer,
+async def test_caller_without_a_share_waits_for_a_late_redis(
+    redis_server: RedisServer, prefix: str
 ) -> None:
-    """Before the late answer or after it, and once."""
-    limits = policy(units=BURST, in_flight=BURST)
-    async with opened(worker_of(redis_server, workers=1)) as limiter:
-        assert await admitted(limiter, limits)
-        async with hung(redis_server):
-            early, late = [await limiter.admit(limits, units=2, billed=True) for _ in range(2)]
-            limiter.release(early, Outcome.FAILED)
-        await limiter.drain()
-        for grant in (early, late, late):
-            limiter.release(grant, Outcome.FAILED)
-        await limiter.drain()
-        grant = await limiter.admit(limits, units=1, billed=True)
-        assert grant.standing.month_remaining == BURST - 2
-        assert await count_admitted(limiter, limits, attempts=BURST) == BURST - 2
-
-
-async def test_caller_without_a_share_waits_for_a_late_redis(redis_server: RedisServer) -> None:
     """A limit that cannot be divided is not refused by those who have no part of it."""
     limits = policy(rate=0.0001, burst=6)
-    limiter = build_limiter(redis_server.url, share=Share(7), doubt_seconds=BACK_SECONDS)
-    async with opened(limiter):
+    async with opened(worker_of(redis_server, prefix, index=None, workers=7)) as limiter:
         assert await admitted(limiter, limits)
-        redis_server.hang()
-        waiting = asyncio.create_task(admitted(limiter, limits))
-        await until_so(lambda: limiter.local_decisions == 1)
-        redis_server.resume()
+        async with hung(redis_server):
+            waiting = asyncio.create_task(admitted(limiter, limits))
+            await until_so(lambda: limiter.local_decisions == 1)
         assert await waiting
+
+
+async def test_worker_waits_for_a_late_redis_before_it_begins(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    """Its shares are of limits that others may have used up long ago."""
+    limiter = build_limiter(
+        redis_server.url, prefix=prefix, budget_seconds=0, doubt_seconds=BACK_SECONDS
+    )
+    async with opened(limiter):
+        assert limiter.is_shared
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(st.sampled_from(["ask", "ask", "fail", "hang", "resume"]), max_size=25))
+async def test_no_order_of_events_loses_a_grant_or_counts_it_twice(
+    redis_server: RedisServer, steps: list[str]
+) -> None:
+    """Rate, units and places in flight are those of the requests, whoever granted them."""
+    prefix, asked, failed = next_prefix(), [], 0
+    limits = policy(rate=0.0001, burst=8, units=1000, in_flight=1000)
+    grants: list[Grant] = []
+
+    async def ask() -> None:
+        if grant := await attempt(limiter, limits):
+            grants.append(grant)
+
+    async with opened(worker_of(redis_server, prefix, workers=1)) as limiter:
+        for step in steps:
+            if step == "ask":
+                asked.append(asyncio.create_task(ask()))
+                await asyncio.wait(asked[-1:], timeout=TURN_SECONDS)
+            elif step == "hang":
+                redis_server.hang()
+            elif step == "resume":
+                redis_server.resume()
+            elif failed < len(grants):
+                limiter.release(grants[failed], Outcome.FAILED)
+                failed += 1
+        redis_server.resume()
+        await asyncio.gather(*asked)
+        await limiter.drain()
+        assert len(grants) == min(8, len(asked))
+        leases = leases_key(tenant_prefix(prefix, "ten_a"))
+        assert redis_server.ask("ZCARD", leases) == len(grants) - failed
+        used = 1000 - (await limiter.admit(policy(units=1000), units=0, billed=True)).standing[2]
+        assert used == len(grants) - failed

@@ -9,21 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from sqlalchemy import TextClause, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from gateway.usage.book import return_numbers, take_book
 from gateway.usage.errors import LedgerUnavailable
-from gateway.usage.record import UsageRecord
+from gateway.usage.insertion import insert_all, insert_new, keep_conflicts
 from gateway.usage.segment_file import Segments
-from gateway.usage.tables import usage_journals, usage_records
+from gateway.usage.tables import usage_journals
+from gateway.usage.totals import add_totals
 
-_NUMBERS: Final = ("occurred_at_us", "rows", "units", "queue_us", "compute_us")
-_SIZES: Final = ("bytes_in", "bytes_out")
-_SOURCES: Final = {
-    "sqlite": "json_each(:records)",
-    "postgresql": "jsonb_array_elements(CAST(:records AS jsonb)) AS each (value)",
-}
+_REMOVE: Final = text("DELETE FROM usage_records WHERE sequence > :last_sequence")
 _PUBLISH: Final = text(
     "INSERT INTO usage_journals (journal_id, position, complete_through_us, is_closed)"
     " VALUES (:journal_id, :position, :complete_through_us, :is_closed)"
@@ -54,8 +51,11 @@ class Ledger:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._insert = _insert(engine.dialect.name)
-        self._conflicts = _conflicts(engine.dialect.name)
+        self._insert_all = insert_all(engine.dialect.name)
+        self._insert_new = insert_new(engine.dialect.name)
+        self._keep_conflicts = keep_conflicts(engine.dialect.name)
+        self.conflicts = 0
+        """Records that were not billed, since the ledger has others under their ids."""
 
     async def join(self, journal_id: str, *, now_us: int, is_alone: bool = False) -> JournalState:
         """Let a journal hold the watermark of all readers back until it leaves.
@@ -100,9 +100,10 @@ class Ledger:
         """Insert the records of some segments and move the journal's marks, in one transaction.
 
         Records that are there already are left as they are, so a repetition adds nothing. One
-        whose request id is there with other content is not billed: it is written to the log and
-        counted in the answer.
+        whose request id is there with other content is not billed: it is kept in
+        `usage_conflicts`, written to the log, and counted once here and in the answer.
 
+        Concurrency: one transaction of the whole ledger after the other, see `gateway.usage.book`.
         Cost: the contents are compared only when fewer rows went in than were sent.
 
         Raises:
@@ -115,9 +116,11 @@ class Ledger:
                 if segments is not None:
                     conflicts = await self._add(connection, journal_id, segments)
                 await connection.execute(_PUBLISH, _values(journal_id, state))
+        self.conflicts += len(conflicts)
         if conflicts:
             logger.error(
-                "%d usage records are not billed: the ledger has others under their ids: %s",
+                "%d usage records are not billed, as the ledger has others under their ids:"
+                " they are kept in usage_conflicts: %s",
                 len(conflicts),
                 " ".join(conflicts[:_MAX_LOGGED]),
             )
@@ -150,12 +153,23 @@ class Ledger:
     async def _add(
         self, connection: AsyncConnection, journal_id: str, segments: Segments
     ) -> list[str]:
-        """Insert what is new and return what is there with other content, as JSON."""
-        parameters = {"records": segments.records}
-        inserted = await connection.execute(self._insert, parameters | {"journal_id": journal_id})
-        if inserted.rowcount == segments.record_count:
-            return []
-        return list(await connection.scalars(self._conflicts, parameters))
+        """Insert what is new and return what is there with other content, as JSON.
+
+        Cost: most lots are new throughout, so the numbers are given out as if this one were. Where
+        it turns out not to be, it goes in a second time, with a look at each id before.
+        """
+        page = await take_book(connection, count=segments.record_count)
+        parameters = {"records": segments.records, "journal_id": journal_id} | page._asdict()
+        inserted = await connection.execute(self._insert_all, parameters)
+        conflicts: list[str] = []
+        if inserted.rowcount != segments.record_count:
+            await connection.execute(_REMOVE, {"last_sequence": page.last_sequence})
+            inserted = await connection.execute(self._insert_new, parameters)
+            last_sequence = page.last_sequence + inserted.rowcount
+            await return_numbers(connection, last_sequence=last_sequence)
+            conflicts = list(await connection.scalars(self._keep_conflicts, parameters))
+        await add_totals(connection, after=page.last_sequence)
+        return conflicts
 
 
 @contextmanager
@@ -175,50 +189,3 @@ def _values(journal_id: str, state: JournalState) -> dict[str, object]:
         "complete_through_us": state.complete_through_us,
         "is_closed": False,
     }
-
-
-def _insert(dialect: str) -> TextClause:
-    """Return the statement that takes a JSON array of records apart and inserts what is new."""
-    values = {
-        field: _member(dialect, place, field) for place, field in enumerate(UsageRecord._fields)
-    }
-    values["period"] = _period(dialect, values["occurred_at_us"])
-    values["journal_id"] = ":journal_id"
-    columns = [column.name for column in usage_records.columns]
-    return text(
-        f"INSERT INTO usage_records ({', '.join(columns)})"  # noqa: S608 - names of our own # nosec B608
-        f" SELECT {', '.join(values[column] for column in columns)} FROM {_SOURCES[dialect]}"
-        " WHERE true"  # or SQLite takes ON for a join
-        " ON CONFLICT DO NOTHING"
-    ).execution_options(preserve_rowcount=True)
-
-
-def _conflicts(dialect: str) -> TextClause:
-    """Return the statement that finds the records which the ledger has with other content."""
-    members = {
-        field: _member(dialect, place, field) for place, field in enumerate(UsageRecord._fields)
-    }
-    request_id = members.pop("request_id")
-    differences = (f"usage_records.{field} <> {member}" for field, member in members.items())
-    return text(
-        f"SELECT CAST(value AS text) FROM {_SOURCES[dialect]}"  # noqa: S608 - names of our own # nosec B608
-        f" JOIN usage_records ON usage_records.request_id = {request_id}"
-        f" WHERE {' OR '.join(differences)}"
-    )
-
-
-def _member(dialect: str, place: int, field: str) -> str:
-    """Return SQL for one member of a record; SQLite's ``->>`` keeps the type, PostgreSQL's not."""
-    member = f"value ->> {place}"
-    if dialect == "sqlite":
-        return member
-    if field == "is_test":
-        return f"CAST({member} AS boolean)"
-    return f"CAST({member} AS bigint)" if field in _NUMBERS + _SIZES else member
-
-
-def _period(dialect: str, occurred_at_us: str) -> str:
-    if dialect == "sqlite":
-        return f"CAST(strftime('%Y%m', ({occurred_at_us}) / 1000000, 'unixepoch') AS INTEGER)"
-    moment = f"to_timestamp(({occurred_at_us}) / 1000000) AT TIME ZONE 'UTC'"
-    return f"CAST(to_char({moment}, 'YYYYMM') AS integer)"

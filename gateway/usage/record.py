@@ -32,3 +32,10 @@ class UsageRecord(NamedTuple):
     compute_us: int
     bytes_in: int
     bytes_out: int
+
+    outcome: str = "ok"
+    """`ok`; `lost` marks an answer that did not reach its caller. Journals of old do not say."""
+
+    corrects: str = ""
+    """The request id of the record that this one marks or corrects; empty for a record of its own.
+    """

@@ -6,29 +6,29 @@ Source: issue 2, `GET /v1/usage`: half-open UTC ranges, integer units, stable or
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, cast, func, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    case,
+    cast,
+    func,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.errors import RangeInvalid
 from gateway.usage.ledger import translated
-from gateway.usage.periods import (
-    DAY_US,
-    HOUR_US,
-    period_bounds_us,
-    period_of,
-)
-from gateway.usage.tables import usage_journals, usage_records
+from gateway.usage.periods import DAY_US, period_bounds_us, period_of
+from gateway.usage.pieces import WIDTHS_US, Bucket, Piece, pieces_of
+from gateway.usage.tables import usage_journals, usage_months, usage_records
 
-Bucket = Literal["hour", "day", "month"]
 Group = Literal["tenant", "model", "key"]
 
 MAX_BUCKETS: Final = 10_000
-_WIDTHS_US: Final = {"hour": HOUR_US, "day": DAY_US}
-_COLUMNS: Final = {
-    "tenant": usage_records.c.tenant_id,
-    "model": usage_records.c.model,
-    "key": usage_records.c.key_id,
-}
+_COLUMNS: Final = {"tenant": "tenant_id", "model": "model", "key": "key_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class UsageReport:
 async def usage_report(engine: AsyncEngine, query: UsageQuery) -> UsageReport:
     """Add up the ledger; only buckets with usage appear, cut to the range that was asked.
 
-    Cost: reads every record in the range. The watermark is read before the records, so that the
-    report holds at least what it promises.
+    Cost: reads the totals of whole months, days and hours, and records for at most two parts of an
+    hour. The watermark is read before them, so that the report holds at least what it promises.
 
     The order is made here, by code points, so that no database's collation changes it.
 
@@ -99,12 +99,10 @@ async def month_units(engine: AsyncEngine, period: int) -> dict[str, int]:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    start_us, end_us = period_bounds_us(period)
-    table = usage_records.c
+    table = usage_months.c
     statement = (
         select(table.tenant_id, _total(table.units))
-        .where(table.occurred_at_us >= start_us, table.occurred_at_us < end_us)
-        .where(table.is_test.is_(False))
+        .where(table.period == period, table.is_test.is_(False))
         .group_by(table.tenant_id)
     )
     with translated():
@@ -125,30 +123,37 @@ async def _complete_through(connection: AsyncConnection) -> int:
 
 
 def _statement(query: UsageQuery) -> Select[Any]:
-    table = usage_records.c
-    bucket = _bucket(query.bucket).label("bucket")
-    keys = [_COLUMNS[group] for group in query.group_by]
-    statement = (
-        select(
-            bucket,
-            func.count().label("requests"),
-            _total(table.rows).label("row_count"),
-            _total(table.units).label("units"),
-            *keys,
-        )
-        .where(table.occurred_at_us >= query.start_us, table.occurred_at_us < query.end_us)
-        .where(table.is_test.is_(query.is_test))
-    )
+    """Add up totals where they fit the range and the buckets, and records for the rest."""
+    parts = [_part(query, piece) for piece in pieces_of(query.start_us, query.end_us, query.bucket)]
+    part = union_all(*parts).subquery("part").c
+    keys = [part[group] for group in query.group_by]
+    totals = [_total(part[name]).label(name) for name in ("requests", "row_count", "units")]
+    return select(part.bucket, *totals, *keys).group_by(part.bucket, *keys)
+
+
+def _part(query: UsageQuery, piece: Piece) -> Select[Any]:
+    """Read one piece of the range from the table that was chosen for it."""
+    table = piece.table.c
+    is_raw = piece.table is usage_records
+    requests = case((table.outcome == "ok", 1), else_=0) if is_raw else table.requests
+    statement = select(
+        _bucket(query.bucket, piece).label("bucket"),
+        requests.label("requests"),
+        table.rows.label("row_count"),
+        table.units.label("units"),
+        *(table[_COLUMNS[group]].label(group) for group in query.group_by),
+    ).where(piece.column >= piece.start, piece.column < piece.end, table.is_test.is_(query.is_test))
+    if is_raw:
+        statement = statement.where(table.outcome != "lost")
     if query.tenant_id is not None:
         statement = statement.where(table.tenant_id == query.tenant_id)
-    return statement.group_by(literal_column("bucket"), *keys)
+    return statement
 
 
-def _bucket(bucket: Bucket) -> ColumnElement[int]:
-    table = usage_records.c
+def _bucket(bucket: Bucket, piece: Piece) -> ColumnElement[int]:
     if bucket == "month":
-        return table.period + 0
-    return table.occurred_at_us - table.occurred_at_us % _WIDTHS_US[bucket]
+        return piece.table.c.period + 0
+    return piece.column - piece.column % WIDTHS_US[bucket]
 
 
 def _total(column: ColumnElement[int]) -> ColumnElement[int]:
@@ -161,7 +166,7 @@ def _row(query: UsageQuery, found: Row[Any]) -> UsageRow:
     if query.bucket == "month":
         start_us, end_us = period_bounds_us(bucket)
     else:
-        start_us, end_us = bucket, bucket + _WIDTHS_US[query.bucket]
+        start_us, end_us = bucket, bucket + WIDTHS_US[query.bucket]
     return UsageRow(
         start_us=max(start_us, query.start_us),
         end_us=min(end_us, query.end_us),
@@ -181,6 +186,6 @@ def _check(query: UsageQuery) -> None:
         is_in_calendar = False
     if not is_in_calendar:
         raise RangeInvalid("the range is outside the years 1970 to 9999")
-    width_us = _WIDTHS_US.get(query.bucket, 28 * DAY_US)
+    width_us = WIDTHS_US.get(query.bucket, 28 * DAY_US)
     if (query.end_us - query.start_us) // width_us > MAX_BUCKETS:
         raise RangeInvalid(f"the range has more than {MAX_BUCKETS} buckets; use a wider one")

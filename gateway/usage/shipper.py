@@ -67,8 +67,14 @@ class Shipper:
         """Deliveries in the background that failed since the start."""
         self.trips = 0
         """Deliveries since the start."""
-        self.conflicts = 0
-        """Records that were not billed, since the ledger has others under their ids."""
+
+    @property
+    def conflicts(self) -> int:
+        """Records that this process did not bill, since the ledger has others under their ids.
+
+        Those of journals that it adopts are among them.
+        """
+        return self._ledger.conflicts
 
     @property
     def complete_through_us(self) -> int:
@@ -203,7 +209,7 @@ class Shipper:
         and nothing would be delivered any more.
         """
         try:
-            self.conflicts += await self._ledger.take(
+            await self._ledger.take(
                 self._journal.journal_id,
                 segments,
                 position=self._published,

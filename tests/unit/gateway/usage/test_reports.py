@@ -160,6 +160,28 @@ async def test_range_without_meaning_is_refused(bill: Bill, start_us: int, end_u
     assert caught.value.message
 
 
+async def test_report_is_the_same_from_totals_and_from_records(bill: Bill) -> None:
+    """Whatever the width of the buckets and wherever the range is cut, nothing is counted twice."""
+    moments = (DECEMBER_US + 5, JANUARY_US - 1, JANUARY_US, JANUARY_US + DAY_US + 7, FEBRUARY_US)
+    await put(bill, *(at(moment, units=3**place) for place, moment in enumerate(moments)))
+    edges = sorted({moment + shift for moment in moments for shift in (0, 1, -HOUR_US, DAY_US)})
+    buckets: tuple[Bucket, ...] = ("hour", "day", "month")
+    for (start_us, end_us), bucket in itertools.product(itertools.combinations(edges, 2), buckets):
+        rows = (await usage_report(bill.engine, UsageQuery(start_us, end_us, bucket))).rows
+        expected = [3**n for n, moment in enumerate(moments) if start_us <= moment < end_us]
+        assert sum(row.units for row in rows) == sum(expected)
+        assert sum(row.requests for row in rows) == len(expected)
+
+
+async def test_mark_of_a_lost_answer_is_no_usage(bill: Bill) -> None:
+    """It marks a record that stays on the bill, and makes no line of its own."""
+    mark = at(JANUARY_US, outcome="lost", corrects="r", rows=0, units=0)
+    await put(bill, at(JANUARY_US), mark, mark._replace(occurred_at_us=JANUARY_US + HOUR_US))
+    for end_us in (JANUARY_US + 2 * HOUR_US, JANUARY_US + 2 * HOUR_US - 1):
+        report = await usage_report(bill.engine, UsageQuery(JANUARY_US, end_us, "hour"))
+        assert [(row.start_us, row.requests) for row in report.rows] == [(JANUARY_US, 1)]
+
+
 async def test_month_units_are_what_was_billed(bill: Bill) -> None:
     """A limiter that starts goes on where the ledger stands."""
     await put(
@@ -177,7 +199,8 @@ async def test_month_units_are_what_was_billed(bill: Bill) -> None:
 async def test_ledger_away_is_a_fact(bill: Bill) -> None:
     """Readers get an error of ours, not one of the driver."""
     async with bill.engine.begin() as connection:
-        await connection.execute(text("DROP TABLE usage_records"))
+        for table in ("usage_records", "usage_hours", "usage_months"):
+            await connection.execute(text(f"DROP TABLE {table}"))
     with pytest.raises(LedgerUnavailable):
         await usage_report(bill.engine, UsageQuery(JANUARY_US, FEBRUARY_US, "hour"))
     with pytest.raises(LedgerUnavailable):

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from gateway.moments import microseconds, moment_of, parse_moment, rfc3339
 from gateway.usage.errors import RangeInvalid
 from gateway.usage.periods import period_bounds_us, period_of
-from gateway.usage.reports import Bucket, Group, UsageQuery, UsageReport
+from gateway.usage.pieces import Bucket
+from gateway.usage.reports import Group, UsageQuery, UsageReport
 
 GROUP_BY_PATTERN = r"^(tenant|model|key)(,(tenant|model|key))*$"
 _is_group_by = re.compile(GROUP_BY_PATTERN).fullmatch

@@ -12,7 +12,8 @@ from gateway.cli.journals import add_journal_commands
 from gateway.database import check_schema, open_engine
 from gateway.report_query import ReportWish, UsageDocument, read_wish, usage_document
 from gateway.settings import Settings, load_settings
-from gateway.usage.reports import Bucket, usage_report
+from gateway.usage.pieces import Bucket
+from gateway.usage.reports import usage_report
 
 _COUNTS = ("requests", "rows", "units")
 

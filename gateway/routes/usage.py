@@ -20,7 +20,8 @@ from gateway.report_query import (
 )
 from gateway.routes.responses import problem_responses
 from gateway.services import Services
-from gateway.usage.reports import Bucket, usage_report
+from gateway.usage.pieces import Bucket
+from gateway.usage.reports import usage_report
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from alembic import command
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.database import _config, create_engine, migrate
@@ -33,13 +33,13 @@ def move_to(connection: Connection, revision: str) -> None:
     (command.upgrade if is_up else command.downgrade)(config, revision)
 
 
-async def all_of(engine: AsyncEngine, columns: str, order: str) -> list[Row[tuple[object, ...]]]:
+async def all_of(engine: AsyncEngine, columns: str, order: str) -> list[tuple[object, ...]]:
     """Read columns of the records."""
     async with engine.connect() as connection:
         found = await connection.execute(
             text(f"SELECT {columns} FROM usage_records ORDER BY {order}")  # noqa: S608 - our own names
         )
-        return list(found.all())
+        return [tuple(row) for row in found]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_records_are_numbered_by_time_and_count_when_they_occurred(
     """Those of one moment by their ids, so that every copy is numbered alike."""
     await migrate(engine)
     found = await all_of(engine, "sequence, request_id, counted_at_us - occurred_at_us", "sequence")
-    assert [tuple(row) for row in found] == [(1, "c", 0), (2, "a", 0), (3, "b", 0), (4, "d", 0)]
+    assert found == [(1, "c", 0), (2, "a", 0), (3, "b", 0), (4, "d", 0)]
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT last_sequence FROM usage_book")) == len(RECORDS)
 

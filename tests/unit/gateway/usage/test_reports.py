@@ -12,8 +12,9 @@ from sqlalchemy import text
 from gateway.usage.errors import LedgerUnavailable, RangeInvalid
 from gateway.usage.ledger import Ledger
 from gateway.usage.periods import DAY_US, HOUR_US
+from gateway.usage.pieces import Bucket
 from gateway.usage.record import UsageRecord
-from gateway.usage.reports import Bucket, UsageQuery, month_units, usage_report
+from gateway.usage.reports import UsageQuery, month_units, usage_report
 from gateway.usage.segment_file import Segments
 from tests.unit.gateway.usage.conftest import Bill, record_of
 

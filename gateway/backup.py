@@ -14,11 +14,10 @@ from typing import Final
 
 from sqlalchemy import make_url
 
-from gateway.data_folder import PRIVATE_FOLDER
+from gateway.data_folder import JOURNALS, PRIVATE_FOLDER
 from gateway.errors import BackupFailed
 from gateway.settings import Settings
 
-JOURNALS: Final = "journals"
 RECORDS: Final = "tollgate.db"
 SECRETS: Final = ("key_pepper", "sealing_key")
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.errors import StartRefused
 
+JOURNALS: Final = "journals"
 PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
 _OTHERS: Final = 0o077
@@ -24,7 +25,7 @@ _OWN_NAMES: Final = (
     "sealing_key",
     "generation",
     "server.lock",
-    "journals",
+    JOURNALS,
     "vetted",
     "demo.json",
     ".demo.json",
@@ -60,7 +61,7 @@ def prepare_data_dir(path: Path) -> None:
     ours = [entry for entry in entries if entry.name.startswith(_OWN_NAMES)]
     if path.stat().st_mode & _OTHERS:
         _tighten_folder(path, is_ours=len(ours) == len(entries))
-    for entry in [*ours, *(path / "journals").glob("*")]:
+    for entry in [*ours, *(path / JOURNALS).glob("*")]:
         _tighten(entry)
 
 

@@ -17,6 +17,10 @@ GatewayError
 │   ├── AddressLimited          too many refused or public requests of one address
 │   ├── ClientLimited           too many refused attempts in the name of one OAuth2 client
 │   ├── LogInLimited            too many wrong passwords for one account
+│   ├── IdempotencyKeyInvalid   the key of a request that may come again is malformed
+│   ├── IdempotencyKeyReused    the key stands for another request
+│   ├── IdempotencyInProgress   the request with the key is still running
+│   ├── IdempotencyAnswerTooLarge  it was answered, and the answer could not be kept
 │   ├── ClientDisconnected      nobody waits for the answer
 │   └── TokenError              answered as RFC 6749 section 5.2 says
 │       ├── TokenRequestInvalid the request is not what the endpoint takes
@@ -148,6 +152,37 @@ class LogInLimited(RequestError):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"again in {retry_after_seconds} s")
         self.retry_after_seconds = retry_after_seconds
+
+
+class IdempotencyKeyInvalid(RequestError):
+    """The idempotency key is malformed, or there is more than one."""
+
+    message = (
+        "Idempotency-Key is one string of 1 to 255 printable ASCII characters, in quotes; or"
+        " without them, of letters, digits and ._~:/+=@-"
+    )
+
+
+class IdempotencyKeyReused(RequestError):
+    """The idempotency key stands for another request of the last 24 hours."""
+
+    message = "the idempotency key was used for another request: each request needs its own"
+
+
+class IdempotencyInProgress(RequestError):
+    """The first request with the idempotency key has not been answered yet."""
+
+    message = "the request with this idempotency key is still running: send it again later"
+    retry_after_seconds = 1
+
+
+class IdempotencyAnswerTooLarge(RequestError):
+    """The request was answered and billed, and its answer was too large to be kept."""
+
+    message = (
+        "the request with this idempotency key was answered and billed, and its answer was too"
+        " large to be kept: it is not run again"
+    )
 
 
 class ClientDisconnected(RequestError):

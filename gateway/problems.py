@@ -120,6 +120,30 @@ TABLE: tuple[Row, ...] = (
     Row(edge.ScopeInvalid, 400, "scope_invalid", "A scope that the client does not hold"),
     Row(edge.TargetInvalid, 400, "target_invalid", "A resource that is not this API"),
     Row(edge.LogInLimited, 429, "log_in_limited", "Too many wrong passwords for this account"),
+    Row(
+        edge.IdempotencyKeyInvalid,
+        400,
+        "idempotency_key_invalid",
+        "The idempotency key is malformed",
+    ),
+    Row(
+        edge.IdempotencyKeyReused,
+        422,
+        "idempotency_key_reused",
+        "The idempotency key stands for another request",
+    ),
+    Row(
+        edge.IdempotencyInProgress,
+        409,
+        "idempotency_in_progress",
+        "The request with the idempotency key is running",
+    ),
+    Row(
+        edge.IdempotencyAnswerTooLarge,
+        409,
+        "idempotency_answer_too_large",
+        "The answer was too large to be kept",
+    ),
     Row(edge.ClientDisconnected, 499, "client_disconnected", "The client left"),
     Row(edge.OutputNotFinite, 422, "output_not_finite", "JSON cannot carry the output"),
     Row(edge.VersionExists, 409, "version_exists", "The version has other files"),
@@ -149,6 +173,7 @@ TABLE: tuple[Row, ...] = (
     Row(limits.RateLimited, 429, "rate_limited", "Too many requests", _QUOTA_EXCEEDED),
     Row(limits.QuotaExceeded, 429, "quota_exceeded", "The quota is used up", _QUOTA_EXCEEDED),
     Row(limits.TooManyInFlight, 429, "too_many_in_flight", "Too many requests at once"),
+    Row(usage.AnswersFull, 503, "idempotency_full", "No more answers can be kept for retries"),
     Row(usage.JournalUnavailable, 503, "journal_unavailable", "Usage cannot be recorded now"),
     Row(usage.LedgerUnavailable, 503, "ledger_unavailable", "The bill cannot be read now"),
     Row(usage.RangeInvalid, 422, "invalid_range", "The time range is invalid"),
@@ -157,6 +182,7 @@ TABLE: tuple[Row, ...] = (
 UNEXPECTED = Row(Exception, 500, "internal_error", "Something went wrong here")
 _BY_CLASS = {row.error: row for row in TABLE}
 _DEFAULT_RETRY_SECONDS = 1
+_COME_AGAIN = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def row_of(error: BaseException) -> Row:
@@ -270,7 +296,7 @@ def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
     if isinstance(error, limits.LimitError):
         retry_after = (b"retry-after", b"%d" % error.retry_after_seconds)
         return [retry_after, *limit_headers(error.policy, error.standing)]
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+    if status in _COME_AGAIN or isinstance(error, edge.IdempotencyInProgress):
         seconds = getattr(error, "retry_after_seconds", _DEFAULT_RETRY_SECONDS)
         return [(b"retry-after", b"%d" % max(1, int(seconds)))]
     return []

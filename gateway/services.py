@@ -16,7 +16,8 @@ from auth.store import Store
 from auth.tokens import TokenIssuer
 from gateway.attempts import AttemptWindows, ClientAttempts, FailedAttempts
 from gateway.background import keep_fresh, keep_tidy
-from gateway.data_folder import PRIVATE_FOLDER
+from gateway.data_folder import JOURNALS
+from gateway.dataplane.idempotency import Idempotency
 from gateway.dataplane.prediction import PredictionPath
 from gateway.errors import RepositoryMissing, SettingInvalid
 from gateway.gate import Gate, open_gate
@@ -34,9 +35,11 @@ from gateway.models.trial_store import TrialStore
 from gateway.models.trials import Trials, open_trials
 from gateway.people import People, open_people
 from gateway.records import open_records
+from gateway.retries import open_claims, open_idempotency
 from gateway.settings import Settings
 from gateway.signing_key_care import keep_signing_keys
 from gateway.token_server import TokenServer
+from gateway.usage.claims import Claims
 from gateway.usage.journal import Journal
 from gateway.usage.journal_folder import JournalFolder, keep_adopting
 from gateway.usage.ledger import Ledger
@@ -73,6 +76,7 @@ class Services:
     journal: Journal
     shipper: Shipper
     prediction: PredictionPath
+    idempotency: Idempotency
     trials: Trials
 
     @property
@@ -137,9 +141,15 @@ async def open_services(
         models = await _open_models(settings, records.store, gate.keyset, stack=stack)
         trials, predictor = models.trials, models.predictor
         engine = records.gate_engine
-        journal, shipper = await _open_bill(settings, engine, stack, on_prepared=on_prepared)
+        claims = open_claims(settings, stack)
+        journal, shipper = await _open_bill(
+            settings, engine, stack, claims=claims, on_prepared=on_prepared
+        )
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
         await _read_in(gate.keyset, limiter, engine)
+        path = _build_path(
+            settings, gate, trials=trials, predictor=predictor, limiter=limiter, journal=journal
+        )
         services = Services(
             settings=settings,
             engine=records.engine,
@@ -155,9 +165,8 @@ async def open_services(
             limiter=limiter,
             journal=journal,
             shipper=shipper,
-            prediction=_build_path(
-                settings, gate, trials=trials, predictor=predictor, limiter=limiter, journal=journal
-            ),
+            prediction=path,
+            idempotency=open_idempotency(settings, path, journal, claims=claims, stack=stack),
             trials=trials,
         )
         await _keep_up(services, stack)
@@ -260,6 +269,7 @@ async def _open_bill(
     engine: AsyncEngine,
     stack: contextlib.AsyncExitStack,
     *,
+    claims: Claims,
     on_prepared: Callable[[], None],
 ) -> tuple[Journal, Shipper]:
     """Take a journal, after what others left behind is in the ledger.
@@ -267,10 +277,14 @@ async def _open_bill(
     Limits in the process are exact while there is one process, so then there is one journal, and
     whoever holds it is waited for.
     """
-    path = settings.data_dir / "journals"
-    path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     ledger = Ledger(engine)
-    folder = JournalFolder(path, ledger, max_bytes=settings.journal_max_bytes)
+    folder = JournalFolder(
+        settings.data_dir / JOURNALS,
+        ledger,
+        max_bytes=settings.journal_max_bytes,
+        max_answer_bytes=settings.idempotency_max_bytes,
+        claims=claims,
+    )
     async with folder.starting():
         is_alone = await folder.adopt()
         if settings.redis_url:

@@ -219,6 +219,16 @@ class Settings(BaseModel):
     reached.
     """
 
+    idempotency_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """Bound in bytes on the answers that one worker keeps for requests with `Idempotency-Key`, for
+    24 hours each; a tenant gets a quarter of it. At the bound such requests are refused with 503.
+    """
+
+    idempotency_answer_max_bytes: int = Field(default=1024 * 1024, ge=0, le=64 * 1024 * 1024)
+    """Largest answer in bytes that is kept for a request with `Idempotency-Key`; a retry of one
+    with a larger answer is refused with 409 and costs nothing.
+    """
+
     ship_interval_seconds: float = Field(default=0.5, gt=0, le=60)
     """Pause between two deliveries of usage from the journal to the ledger; longer is cheaper and
     staler.

@@ -11,11 +11,12 @@ from typing import Any
 
 from gateway.addresses import source_of
 from gateway.credentials import extract_credential
-from gateway.dataplane.codecs import choose_codec
+from gateway.dataplane.codecs import choose_codec, form_of
 from gateway.dataplane.compression import compressed, wanted_coding
-from gateway.dataplane.paths import INFER, PREDICT_ROUTE, read_target
+from gateway.dataplane.idempotency import Asked, digest_of, read_key, replay_headers
+from gateway.dataplane.paths import INFER, PREDICT_ROUTE, Target, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
-from gateway.dataplane.request_body import BodyReader
+from gateway.dataplane.request_body import Body, BodyReader
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.timeouts import read_timeout
 from gateway.dataplane.watch import Receive, Watch
@@ -113,7 +114,13 @@ class PredictionDoor:
             body = await self._bodies.read(headers, receive, target.operation)
             watch.body_read()
             exchange.bytes_in = len(body)
-            answer = await path.predict(call, body, bytes_in=len(body))
+            key = read_key(headers)
+            if key is None:
+                answer = await path.predict(call, body, bytes_in=len(body))
+            else:
+                idempotency = scope["state"]["services"].idempotency
+                asked = await _asked(key, target, headers, body)
+                answer = await idempotency.predict(call, body, bytes_in=len(body), asked=asked)
         except asyncio.CancelledError:
             if watch.reason is None:
                 raise
@@ -125,6 +132,13 @@ class PredictionDoor:
         if target.operation == INFER and (coding := wanted_coding(headers)) is not None:
             answer.encoded = await compressed(answer.encoded, coding)
         return answer
+
+
+async def _asked(key: bytes, target: Target, headers: Headers, body: Body) -> Asked:
+    """Say what a key stands for: the model as it was asked for, the forms, and the body."""
+    version, label = target.selection.version or "", target.selection.label or ""
+    form = (target.operation, target.name, version, label, form_of(target.operation, headers))
+    return Asked(key, await digest_of(body, *form))
 
 
 def _uncancel() -> None:
@@ -149,4 +163,5 @@ def _answer_headers(answer: Answer, request_id: str) -> Headers:
         (b"tollgate-units", b"%d" % answer.units),
         (b"tollgate-model-version", answer.model_version.encode()),
         *limit_headers(answer.policy, answer.grant.standing),
+        *(replay_headers(answer) if answer.replay_of else ()),
     ]

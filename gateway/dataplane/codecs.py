@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
+from gateway.dataplane.codec import Codec
 from gateway.dataplane.csv_table import read_csv, write_csv
 from gateway.dataplane.media_types import MediaType, preferred, read_media_type
 from gateway.dataplane.oip import OipCodec
+from gateway.dataplane.oip_answer import HEADER_LENGTH
 from gateway.dataplane.paths import INFER
-from gateway.dataplane.prediction import Codec
 from gateway.dataplane.table_codec import AnswerForm, RequestForm, TableCodec
 from gateway.dataplane.v1 import V1Codec
 from gateway.errors import MediaTypeUnsupported
@@ -38,7 +39,7 @@ def _import_arrow() -> Any:  # noqa: ANN401 - a module
 _ARROW_TABLE: Final = _import_arrow()
 _REQUESTS: Final = {
     True: RequestForm("csv", read_csv),
-    False: RequestForm("csv", partial(read_csv, has_header=False)),
+    False: RequestForm("csv", partial(read_csv, has_header=False), "without header"),
 }
 """Forms of CSV, by whether there is a header."""
 _ANSWERS: Final[dict[str, AnswerForm | None]] = {
@@ -71,6 +72,17 @@ def choose_codec(operation: str, headers: Iterable[tuple[bytes, bytes]]) -> Code
     if accept in _ANYTHING and content_type in _PLAIN:
         return _V1
     return _choose(read_media_type(content_type), accept)
+
+
+def form_of(operation: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Write down what `choose_codec` goes by: requests that differ in it may be answered otherwise.
+
+    V1's JSON has one form, whatever its clients call it.
+    """
+    if operation == INFER:
+        return "".join(value.decode("latin-1") for name, value in headers if name == HEADER_LENGTH)
+    codec = choose_codec(operation, headers)
+    return codec.form if isinstance(codec, TableCodec) else ""
 
 
 def _choose(content: MediaType, accept: bytes) -> Codec:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.dataplane.prediction import Encoded
+from gateway.dataplane.codec import Encoded
 from gateway.errors import BodyTooLarge, EncodingUnsupported, RequestInvalid
 from inference.tensor_bytes import Buffer
 

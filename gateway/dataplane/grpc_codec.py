@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from gateway.dataplane.codec import Encoded
 from gateway.dataplane.grpc_parameters import read_classes, read_timeout, refuse_unserved
 from gateway.dataplane.oip_answer import wanted_outputs, wanted_tensor
 from gateway.dataplane.oip_request import InferRequest, WantedOutput
-from gateway.dataplane.prediction import Encoded
 from gateway.errors import RequestInvalid
 from inference.errors import InputInvalid
 from inference.protocol.open_inference_pb2 import ModelInferRequest, ModelInferResponse

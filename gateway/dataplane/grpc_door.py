@@ -17,9 +17,10 @@ from auth.errors import ScopeMissing
 from auth.principal import Principal
 from auth.scopes import PREDICT
 from gateway.credentials import extract_credential
-from gateway.dataplane.grpc_call import Context, GrpcCall, parse
+from gateway.dataplane.grpc_call import Context, GrpcCall, Headers, parse
 from gateway.dataplane.grpc_codec import GrpcCodec
 from gateway.dataplane.grpc_status import Metadata, as_metadata, problem_metadata, status_code
+from gateway.dataplane.idempotency import Asked, digest_of, read_key, replay_headers
 from gateway.dataplane.paths import read_names
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.request_ids import RequestIds
@@ -95,11 +96,31 @@ class GrpcDoor:
                 call.let_finish,
                 selection,
             )
-            answer = await path.predict(prediction, request, bytes_in=len(content))
+            answer = await self._predict(
+                path, call.headers, prediction, request=request, bytes_in=len(content)
+            )
         finally:
             path.leave(model)
         exchange.answered(answer)
         return Reply(answer.encoded.body, _answer_metadata(answer))
+
+    async def _predict(
+        self,
+        path: PredictionPath,
+        headers: Headers,
+        call: Call,
+        *,
+        request: ModelInferRequest,
+        bytes_in: int,
+    ) -> Answer:
+        """Run a prediction, or answer one with a key as before."""
+        key = read_key(headers)
+        if key is None:
+            return await path.predict(call, request, bytes_in=bytes_in)
+        content = request.SerializeToString(deterministic=True)
+        asked = Asked(key, await digest_of(content, "grpc"))
+        idempotency = self._services.idempotency
+        return await idempotency.predict(call, request, bytes_in=bytes_in, asked=asked)
 
     async def authorize(self, call: GrpcCall, exchange: Exchange, *scopes: str) -> Principal:
         """Say who calls beside predictions, and pass if that principal holds one of `scopes`.
@@ -168,4 +189,5 @@ def _answer_metadata(answer: Answer) -> Metadata:
         ("tollgate-units", str(answer.units)),
         ("tollgate-model-version", answer.model_version),
         *as_metadata(limit_headers(answer.policy, answer.grant.standing)),
+        *(as_metadata(replay_headers(answer)) if answer.replay_of else ()),
     )

@@ -29,8 +29,9 @@ _CODES: Final = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 _CODES_BY_NAME: Final = {
-    # Threat: clients try again on RESOURCE_EXHAUSTED, and this would be refused for ever.
+    # Threat: clients try again on RESOURCE_EXHAUSTED and ABORTED; these are refused for ever.
     "too_many_rows": grpc.StatusCode.INVALID_ARGUMENT,
+    "idempotency_answer_too_large": grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 

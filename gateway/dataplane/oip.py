@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from gateway.dataplane.codec import Encoded
 from gateway.dataplane.oip_answer import HEADER_LENGTH, wanted_outputs, write_answer
 from gateway.dataplane.oip_request import InferRequest, WantedOutput, read_request
 from gateway.dataplane.oip_tensors import read_raw_tensor, read_tensors
-from gateway.dataplane.prediction import Encoded
 from gateway.errors import RequestInvalid
 from inference.registry import ModelVersion
 from inference.tensors import Tensors

@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 
 from gateway.dataplane.classification import top_classes
+from gateway.dataplane.codec import Encoded
 from gateway.dataplane.oip_request import InferRequest, WantedOutput
-from gateway.dataplane.prediction import Encoded
 from gateway.errors import OutputNotFinite, RequestInvalid
 from inference.errors import InputInvalid
 from inference.registry import ModelVersion

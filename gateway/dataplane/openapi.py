@@ -17,9 +17,11 @@ _PROBLEM_RESPONSES = {
     "401": "No valid credential.",
     "403": "The credential lacks the scope `predict`, or its tenant is suspended.",
     "404": "There is no such model, or it is not granted to the tenant.",
+    "409": "The first request with the idempotency key is running, or its answer was not kept.",
     "413": "The body or the number of rows is over the limit.",
     "415": "The body is compressed, or in a form that is not read here.",
-    "422": "Values violate the model's contract; at most ten are named by row and feature.",
+    "422": "Values violate the model's contract; at most ten are named by row and feature. Or the "
+    "idempotency key stands for another request.",
     "429": "A rate, a quota or the in-flight cap is reached; see `Retry-After`.",
     "503": "The queue is full or usage cannot be recorded; nothing was billed.",
     "504": "The deadline passed; nothing was billed.",
@@ -44,6 +46,22 @@ _TABLES: Document = {
 }
 """What a table is beside JSON, as Content-Type and Accept say."""
 
+_IDEMPOTENCY_KEY: Document = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": (
+        "A name for this request, new for each. Sent again within 24 hours, it is answered as the"
+        " first time (`Idempotency-Replayed: true`) and is billed once. In quotes it may hold any"
+        " printable ASCII characters."
+    ),
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": "^[A-Za-z0-9._~:/+=@-]+$",
+    },
+}
 _SECURITY: list[Document] = [{"HTTPBearer": []}, {"APIKeyHeader": []}, {"OAuth2": [PREDICT]}]
 _CLIENT_SECRET: Document = {
     "type": "http",
@@ -134,6 +152,7 @@ def _guarded(operation: Document) -> Document:
     problems = {status: _problem(text) for status, text in _PROBLEM_RESPONSES.items()}
     return operation | {
         "security": _SECURITY,
+        "parameters": [_IDEMPOTENCY_KEY],
         "responses": operation["responses"] | problems,
     }
 

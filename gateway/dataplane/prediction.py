@@ -7,12 +7,10 @@ and an error is never on the bill. Nothing here knows HTTP or gRPC.
 """
 
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
-
-from numpy.typing import NDArray
+from typing import Any
 
 from auth.authenticator import Authenticator
 from auth.errors import CredentialInvalid, KeysetUnavailable
@@ -20,10 +18,12 @@ from auth.keyset import Keyset
 from auth.networks import Address
 from auth.principal import Principal
 from auth.scopes import PREDICT
+from gateway.dataplane.codec import Codec, Decoded, Encoded
 from gateway.errors import OutputNotFinite
 from gateway.limits.errors import StaleCatalogue
 from gateway.limits.limiter import Grant, Limiter, Outcome
 from gateway.limits.policy import Policy
+from gateway.usage.answers import KeptAnswer
 from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
 from gateway.usage.record import UsageRecord
@@ -38,7 +38,6 @@ _MICROSECONDS = 1_000_000
 _MOST_READINGS = 5
 
 
-Tensors = dict[str, NDArray[Any]]
 Source = Callable[[], Address | None]
 """Says where a request comes from, should anybody ask."""
 
@@ -47,53 +46,12 @@ def unknown_source() -> None:
     """Stand for a request of which nobody can tell where it comes from; no network holds it."""
 
 
-class Decoded(Protocol):
-    """A validated request, as the path sees it; its codec keeps more in it."""
-
-    @property
-    def tensors(self) -> Tensors:
-        """Every input of the graph by its name."""
-
-    @property
-    def rows(self) -> int:
-        """How many rows are billed."""
-
-    @property
-    def timeout_seconds(self) -> float | None:
-        """How long the caller says that it waits; None where it does not say."""
-
-
-class Encoded(NamedTuple):
-    """The body of an answer, and what its protocol says of it."""
-
-    body: Any
-    """Bytes, or the message of a protocol that is not written here."""
-
-    size: int
-    """Bytes of the body."""
-
-    headers: Sequence[tuple[bytes, bytes]]
-    """Its media type, and whatever else describes it."""
-
-
-class Codec(Protocol):
-    """Bytes to tensors and back, in one protocol; it never sees a tenant.
-
-    It may be made for one request, from its headers.
-    """
-
-    protocol: str
-    """As usage records name it."""
-
-    def decode(self, body: Any, model: ModelVersion) -> Any:  # noqa: ANN401 - its own Decoded
-        """Read a request body."""
-
-    def encode(self, outputs: Tensors, decoded: Any, model: ModelVersion) -> Encoded:  # noqa: ANN401
-        """Write the answer to a decoded request."""
-
-
 def _do_nothing() -> None:
     """Stand where nothing has to be done before the record."""
+
+
+Keep = Callable[[UsageRecord, Encoded], KeptAnswer]
+"""Makes of a record and its answer what is kept of them for retries."""
 
 
 @dataclass(slots=True)
@@ -113,6 +71,9 @@ class Call:
     before_record: Callable[[], None] = _do_nothing
     selection: Selection = UNNAMED
     """What the request asked for; unnamed, the version was chosen here."""
+
+    keep: Keep | None = None
+    """None: the answer is not kept."""
 
 
 AfterAnswer = Callable[[Call, Any, Prediction], None]
@@ -145,6 +106,8 @@ class Answer:
     decode_seconds: float
     admit_seconds: float
     record_seconds: float
+    replay_of: str = ""
+    """The id of the request that ran, where this answer was given before; empty where it ran."""
 
 
 class PredictionPath:
@@ -268,9 +231,9 @@ class PredictionPath:
             call.before_record()
             outcome = Outcome.COMPLETED
             predicted = perf_counter()
-            await self._journal.record(
-                self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
-            )
+            usage = self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
+            kept = None if call.keep is None else call.keep(usage, encoded)
+            await self._journal.record(usage, kept)
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
             raise
@@ -283,6 +246,18 @@ class PredictionPath:
         times = (decoded_at - began, admitted - started, perf_counter() - predicted)
         version = call.model.version
         return Answer(encoded, units, version, grant.policy, grant, prediction, rows, *times)
+
+    async def admit_replay(self, call: Call) -> Grant:
+        """Admit a call that runs nothing: it counts for the rate and in flight, and costs no units.
+
+        Raises:
+            Exception: as `predict` where a limit or the catalogue refuses.
+        """
+        return await self._admit(call, None)
+
+    def release(self, grant: Grant, outcome: Outcome) -> None:
+        """Settle what `admit_replay` granted; a second time does nothing."""
+        self._limiter.release(grant, outcome)
 
     def _check_room(self, call: Call, rows: int) -> None:
         """Refuse what could not be answered, before it costs the caller anything."""
@@ -307,8 +282,8 @@ class PredictionPath:
             deadline=call.deadline,
         )
 
-    async def _admit(self, call: Call, units: int) -> Grant:
-        """Admit a call by a catalogue that no answered change is missing from.
+    async def _admit(self, call: Call, units: int | None) -> Grant:
+        """Admit a call by a catalogue that no answered change is missing from; None is not billed.
 
         Threat: a key that was revoked on another machine is in this one's memory still; Redis
         knows, and then SQL is read before anybody is let in.
@@ -319,8 +294,8 @@ class PredictionPath:
             try:
                 return await self._limiter.admit(
                     self._policy_of(principal),
-                    units=units,
-                    billed=not principal.is_test,
+                    units=units or 0,
+                    billed=units is not None and not principal.is_test,
                     revision=call.revision,
                     after=stale,
                 )

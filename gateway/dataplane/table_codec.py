@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.dataplane.prediction import Encoded, Tensors
+from gateway.dataplane.codec import Encoded, Tensors
 from gateway.dataplane.v1 import Decoded, V1Codec
 from gateway.errors import MediaTypeUnsupported, RequestInvalid
 from inference.registry import ModelVersion
@@ -33,6 +33,9 @@ class RequestForm:
     read: Callable[[bytes, Table, int], Cells]
     """Takes the body, the columns and the most rows."""
 
+    variant: str = ""
+    """Tells two ways to read the same protocol apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerForm:
@@ -51,6 +54,13 @@ class TableCodec:
         self.protocol = _V1.protocol if request is None else request.protocol
         self._request = request
         self._answer = answer
+
+    @property
+    def form(self) -> str:
+        """Say how a body is read and its answer is written."""
+        request, answer = self._request, self._answer
+        read = self.protocol if request is None else f"{request.protocol} {request.variant}"
+        return f"{read} {_V1.protocol if answer is None else answer.media_type.decode()}"
 
     def decode(self, body: bytes, model: ModelVersion) -> Decoded:
         """Read a body against a model's contract.

@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from gateway.dataplane.codec import Encoded
 from gateway.dataplane.json_document import has_more_members, parse_fast, parse_strict
-from gateway.dataplane.prediction import Encoded
 from gateway.errors import OutputNotFinite, RequestInvalid
 from inference.contract import Contract
 from inference.registry import ModelVersion

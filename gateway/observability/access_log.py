@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from gateway.dataplane.prediction import Answer
 from gateway.observability.exchange import METHODS, Exchange
 from gateway.observability.log_lines import Moments
 from gateway.observability.log_writer import LogWriter
@@ -72,6 +73,11 @@ class TextAccess:
         return line.rstrip().encode("utf-8", "backslashreplace") + b"\n"
 
 
+def _replayed(answer: Answer) -> dict[str, Any]:
+    """Say which request was billed for an answer that was given again."""
+    return {"units": 0, "replay_of": answer.replay_of}
+
+
 def _details(exchange: Exchange) -> dict[str, Any]:
     """List what is known of this request and not of every one.
 
@@ -93,6 +99,7 @@ def _details(exchange: Exchange) -> dict[str, Any]:
             "compute_ms": int(prediction.compute_seconds * 1e6) / 1e3,
             "record_ms": int(answer.record_seconds * 1e6) / 1e3,
         }
+        details |= _replayed(answer) if answer.replay_of else {}
     else:
         details = {"code": exchange.code} if exchange.code else {}
         if principal is not None:

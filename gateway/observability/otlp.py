@@ -115,5 +115,5 @@ def _attributes(exchange: Exchange, method: str) -> Attributes:
         attributes["tollgate.model_version"] = exchange.model.version
     if exchange.answer is not None:
         attributes["tollgate.rows"] = exchange.answer.rows
-        attributes["tollgate.units"] = exchange.answer.units
+        attributes["tollgate.units"] = 0 if exchange.answer.replay_of else exchange.answer.units
     return attributes

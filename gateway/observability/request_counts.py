@@ -53,7 +53,7 @@ class RequestCounts:
             seconds = self._meter.histogram(catalogue.REQUEST_SECONDS, *labels)
             self._seconds[labels] = seconds
         seconds.observe(exchange.seconds)
-        if exchange.answer is not None:
+        if exchange.answer is not None and not exchange.answer.replay_of:
             self._time_parts(exchange, model)
 
     def _time_parts(self, exchange: Exchange, model: str) -> None:

@@ -2,6 +2,7 @@
 
 UsageError
 ├── JournalUnavailable   a usage record could not be made durable, so no answer may leave
+├── AnswersFull          no more answers can be kept for retries, so none is promised
 ├── JournalInUse         another process holds the journal file
 ├── JournalUnknown       the ledger has never heard of a journal
 ├── JournalAlive         a journal that a worker delivers cannot be forgotten
@@ -26,6 +27,15 @@ class JournalUnavailable(UsageError):
         super().__init__(debug)
         self.debug = debug
         self.retry_after_seconds = retry_after_seconds
+
+
+class AnswersFull(UsageError):
+    """No more answers can be kept for retries, so a request that asks for it does not run."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        super().__init__("the room for answers that are kept is full")
+        self.retry_after_seconds = retry_after_seconds
+        self.message = "no more answers can be kept now: send it later, or without Idempotency-Key"
 
 
 class JournalInUse(UsageError):

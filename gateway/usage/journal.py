@@ -14,6 +14,14 @@ from pathlib import Path
 import orjson
 
 from gateway.coalescer import Coalescer, CoalescerFull
+from gateway.usage.answers import (
+    KEPT_SECONDS,
+    MOST_FORGOTTEN,
+    AnswerRoom,
+    Freed,
+    KeptAnswer,
+    Row,
+)
 from gateway.usage.errors import JournalUnavailable
 from gateway.usage.periods import wall_clock_us
 from gateway.usage.record import UsageRecord
@@ -21,7 +29,8 @@ from gateway.usage.segment_file import SegmentFile, Segments
 from gateway.usage.writer_thread import WriterThread
 
 _PROBE_SECONDS = 1.0
-_Entry = tuple[int, bytes]
+_KEPT_US = KEPT_SECONDS * 1_000_000
+_Entry = tuple[int, bytes, KeptAnswer | None]
 
 
 class Journal:
@@ -37,6 +46,7 @@ class Journal:
         path: Path,
         *,
         max_bytes: int,
+        max_answer_bytes: int = 256 * 1024 * 1024,
         max_batch: int = 256,
         max_waiting: int = 8192,
         now_us: Callable[[], int] = wall_clock_us,
@@ -47,6 +57,7 @@ class Journal:
         Args:
             path: the SQLite file; `.lock`, `-wal` and `-shm` stand beside it.
             max_bytes: bound on undelivered records; at it `ensure_writable` refuses.
+            max_answer_bytes: bound on the answers that are kept here.
             max_batch: records that share a commit at most.
             max_waiting: records that may wait for the next commits.
             now_us: wall clock in microseconds since the epoch.
@@ -68,6 +79,8 @@ class Journal:
         self._probed_at = 0.0
         self._is_probing = False
         self.max_bytes = max_bytes
+        self.answers = AnswerRoom(max_answer_bytes)
+        """What the answers take that are kept here."""
         self.on_write: Callable[[int, float], None] = _tell_nobody
         """Told of each write: its records, and its seconds with the fsync."""
 
@@ -101,6 +114,7 @@ class Journal:
         self._file.open()
         self._thread = WriterThread("usage-journal")
         self._held_bytes = await self._thread.run(self._file.held)
+        self.answers.add(await self._thread.run(self._file.held_answers))
         self._is_open = True
 
     async def rename(self) -> None:
@@ -128,8 +142,8 @@ class Journal:
         """Return the time for a record that is made now; it never falls before a `watermark`."""
         return max(self._now_us(), self._floor_us)
 
-    async def record(self, record: UsageRecord) -> None:
-        """Write a record and return when it is on disk.
+    async def record(self, record: UsageRecord, answer: KeptAnswer | None = None) -> None:
+        """Write a record and return when it is on disk, and with it its answer if it is kept.
 
         Raises:
             JournalUnavailable: it is not on disk, so no answer may leave.
@@ -139,7 +153,8 @@ class Journal:
         if not self._is_open:
             raise JournalUnavailable("the journal is not open")
         try:
-            flushed = self._flushes.submit((record.occurred_at_us, orjson.dumps(tuple(record))))
+            entry = (record.occurred_at_us, orjson.dumps(tuple(record)), answer)
+            flushed = self._flushes.submit(entry)
         except CoalescerFull:
             raise JournalUnavailable("too many records wait for the disk") from None
         await flushed
@@ -168,7 +183,7 @@ class Journal:
     @property
     def oldest_pending_us(self) -> int | None:
         """The earliest time of a record that is being written; None when there is none."""
-        return min((occurred_at_us for occurred_at_us, _ in self._flushes.pending()), default=None)
+        return min((entry[0] for entry in self._flushes.pending()), default=None)
 
     def watermark(self) -> int:
         """Promise a moment: every record before it is readable here now or was discarded.
@@ -207,29 +222,61 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             raise JournalUnavailable(f"discarding: {error}") from error
 
+    async def forget_expired(self) -> None:
+        """Give the room of the answers free that were kept for their day, a few in each commit.
+
+        Raises:
+            JournalUnavailable: the file cannot be written; they will be dropped another time.
+        """
+        is_more = self.answers.held_bytes > 0
+        while is_more:
+            forget = partial(self._file.forget_expired, self._now_us())
+            try:
+                freed = await self._open_thread().run(forget)
+            except (sqlite3.Error, OSError) as error:
+                raise JournalUnavailable(f"forgetting answers: {error}") from error
+            self.answers.free(freed)
+            is_more = len(freed) == MOST_FORGOTTEN
+
     def _flush(self, batch: list[_Entry]) -> "Future[Sequence[None]]":
         """Hand one segment to the thread."""
         trip: Future[Sequence[None]] = get_running_loop().create_future()
-        text = b",".join([encoded for _, encoded in batch]).decode()
+        text = b",".join([encoded for _, encoded, _ in batch]).decode()
+        rows = [Row(answer, at_us + _KEPT_US) for at_us, _, answer in batch if answer is not None]
+        for answer, _ in rows:
+            answer.is_travelling = True
 
-        def land(seconds: float | None, error: Exception | None) -> None:
-            if error is None:
+        def land(written: tuple[float, Freed] | None, error: Exception | None) -> None:
+            if written is not None:
+                seconds, freed = written
                 self._failure = None
-                self.on_write(len(batch), seconds or 0.0)
+                self.on_write(len(batch), seconds)
                 self._held_bytes += len(text)
+                if rows:
+                    self.answers.add((answer.tenant_id, answer.size) for answer, _ in rows)
+                    self.answers.free(freed)
                 trip.set_result([None] * len(batch))
             else:
                 self._fail(f"writing: {error}", len(text))
                 trip.set_exception(JournalUnavailable(f"writing: {error}"))
+            for answer, _ in rows:
+                answer.land()
 
-        self._open_thread().submit(partial(self._append, text, len(batch)), land)
+        self._open_thread().submit(partial(self._append, text, len(batch), rows), land)
         return trip
 
-    def _append(self, text: str, record_count: int) -> float:
-        """Write a segment, in the thread; return how many seconds the disk took."""
+    def _append(self, text: str, record_count: int, rows: list[Row]) -> tuple[float, Freed]:
+        """Write a segment, in the thread; return how many seconds the disk took, and what it freed.
+
+        Answers come in a transaction of several statements; a segment alone is quicker in one.
+        """
         began = time.perf_counter()
-        self._file.append(text, record_count)
-        return time.perf_counter() - began
+        freed: Freed = []
+        if rows:
+            freed = self._file.append_with_answers(text, record_count, rows)
+        else:
+            self._file.append(text, record_count)
+        return time.perf_counter() - began, freed
 
     def _fail(self, failure: str, size: int) -> None:
         self._failure = failure

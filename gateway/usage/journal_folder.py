@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
+from gateway.usage.claims import Claims
 from gateway.usage.errors import JournalInUse, UsageError
 from gateway.usage.journal import Journal
 from gateway.usage.ledger import Ledger
@@ -29,17 +30,29 @@ class JournalFolder:
     free one with records in it was left by a worker that crashed, and any worker may deliver it.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        *,
+        max_bytes: int,
+        max_answer_bytes: int = 256 * 1024 * 1024,
+        claims: Claims | None = None,
+    ) -> None:
         """Build a view of an existing folder.
 
         Args:
             folder: holds `worker-<slot>.db`.
             ledger: where the records go.
             max_bytes: bound on the undelivered records of each journal.
+            max_answer_bytes: bound on the answers that each journal keeps.
+            claims: told which journals are open here; None where nobody asks.
         """
         self._folder = folder
         self._ledger = ledger
         self._max_bytes = max_bytes
+        self._max_answer_bytes = max_answer_bytes
+        self._claims = claims
         self._settled: dict[Path, tuple[int, ...]] = {}
 
     @contextlib.asynccontextmanager
@@ -70,11 +83,11 @@ class JournalFolder:
             JournalUnavailable: it cannot be opened.
         """
         journal = self._journal(self._path(0))
-        if await _is_opened(journal):
-            return journal
-        on_waiting()
-        async with _within_a_minute(self._path(0)):
-            await _open_when_free(journal)
+        if not await _is_opened(journal):
+            on_waiting()
+            async with _within_a_minute(self._path(0)):
+                await _open_when_free(journal)
+        self._mark_open(journal)
         return journal
 
     async def take_free(self) -> Journal:
@@ -87,6 +100,7 @@ class JournalFolder:
         for slot in range(MAX_SLOTS):
             journal = self._journal(self._path(slot))
             if await _is_opened(journal):
+                self._mark_open(journal)
                 return journal
         raise JournalInUse(str(self._folder))
 
@@ -111,6 +125,7 @@ class JournalFolder:
         except UsageError as error:
             logger.warning("a journal that was left behind cannot be opened: %s", error)
             return False
+        self._mark_open(journal)
         is_left = journal.held_bytes > 0
         try:
             await Shipper(journal, self._ledger, interval_seconds=ADOPT_SECONDS).settle()
@@ -118,6 +133,8 @@ class JournalFolder:
             logger.warning("usage waits in %s, which nobody holds: %s", path.name, error)
             return False
         finally:
+            if self._claims is not None:
+                self._claims.mark_closed(path)
             await journal.close()
         self._settled[path] = _signature(path)
         if is_left:
@@ -125,7 +142,11 @@ class JournalFolder:
         return True
 
     def _journal(self, path: Path) -> Journal:
-        return Journal(path, max_bytes=self._max_bytes)
+        return Journal(path, max_bytes=self._max_bytes, max_answer_bytes=self._max_answer_bytes)
+
+    def _mark_open(self, journal: Journal) -> None:
+        if self._claims is not None:
+            self._claims.mark_open(journal.path)
 
     def _path(self, slot: int) -> Path:
         return self._folder / f"worker-{slot}.db"

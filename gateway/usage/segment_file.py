@@ -4,13 +4,16 @@ Blocking; one writer at a time and one reader at a time, each on a connection of
 long read never holds a commit up.
 """
 
+import contextlib
 import fcntl
 import os
 import sqlite3
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.usage import answers
 from gateway.usage.errors import JournalInUse, JournalUnavailable
 
 _PRIVATE = 0o600
@@ -80,6 +83,8 @@ class SegmentFile:
             self._drop_lock()
             raise JournalUnavailable(f"{self._path}: {error}") from error
         self._append_cursor = self._writer.cursor()
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk must not stop a start
+            _empty_log(self._writer, self._path)
 
     def close(self) -> None:
         """Close the file and let others have it."""
@@ -95,6 +100,29 @@ class SegmentFile:
         position = self.position + 1
         self._append_cursor.execute(_APPEND, (position, records, record_count))
         self.position = position
+
+    def append_with_answers(
+        self, records: str, record_count: int, rows: Sequence[answers.Row]
+    ) -> answers.Freed:
+        """Write one segment and the answers of some of its records with one fsync, or neither.
+
+        Returns what older answers under the same keys took.
+        """
+        position = self.position + 1
+        with self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._append_cursor.execute(_APPEND, (position, records, record_count))
+            freed = answers.write_answers(self._writer, rows)
+        self.position = position
+        return freed
+
+    def forget_expired(self, now_us: int) -> answers.Freed:
+        """Drop a few of the answers that have expired."""
+        return answers.forget_expired(self._writer, now_us)
+
+    def held_answers(self) -> answers.Freed:
+        """Return how many bytes each tenant's answers take."""
+        return answers.held_answers(self._writer)
 
     def probe(self, size_bytes: int) -> None:
         """Find out whether a segment of this size could be written, and leave nothing behind."""
@@ -130,7 +158,7 @@ class SegmentFile:
         return journal_id
 
     def _prepare(self) -> None:
-        self._writer.executescript(_SCHEMA)
+        self._writer.executescript(_SCHEMA + answers.SCHEMA)
         self._writer.execute(
             "INSERT INTO journal SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM journal)",
             (uuid.uuid4().hex,),
@@ -156,8 +184,7 @@ class SegmentFile:
         it would drop SQLite's own locks.)
         """
         self._path.touch(mode=_PRIVATE)
-        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
-        self._lock = os.open(self._path.with_name(self._path.name + ".lock"), flags, _PRIVATE)
+        self._lock = _open_lock(self._path)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -168,6 +195,49 @@ class SegmentFile:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def log_bytes(path: Path) -> int:
+    """Return how long a journal's write-ahead log is; 0 where it has none."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def settle_log(path: Path) -> bool:
+    """Decide what is in a journal that nobody holds; say whether nobody did.
+
+    Raises:
+        sqlite3.Error: it cannot be read or written.
+    """
+    lock = _open_lock(path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            return _empty_log(connection, path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+
+
+def _empty_log(connection: sqlite3.Connection, path: Path) -> bool:
+    """Move what is committed out of a log and cut it to nothing; say whether that was done.
+
+    Behind the last commit there may be one that a dead process never finished; SQLite would bring
+    it back whenever the next opens the file alone.
+    """
+    if not log_bytes(path):
+        return True
+    (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not is_busy
+
+
+def _open_lock(path: Path) -> int:
+    """Open the file beside a journal whose lock its holder has."""
+    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+    return os.open(path.with_name(f"{path.name}.lock"), flags, _PRIVATE)
 
 
 def _sync_folder(folder: Path) -> None:

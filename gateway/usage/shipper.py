@@ -173,6 +173,7 @@ class Shipper:
             self._journal.probe()
             try:
                 await self.ship()
+                await self._journal.forget_expired()
                 failed_in_a_row = 0
             except UsageError as error:
                 failed_in_a_row += 1

@@ -179,7 +179,9 @@ def _query_names(operation: dict[str, Any]) -> set[str]:
     parameters = operation.get("parameters", [])
     names = {item["name"] for item in parameters if item["in"] == "query"}
     assert names <= QUERY_IDS | QUERY_VALUES, f"unclassified: {names}"
-    assert {item["in"] for item in parameters} <= {"path", "query"}, "unclassified place"
+    assert {item["in"] for item in parameters} <= {"path", "query", "header"}, "unclassified place"
+    headers = {item["name"] for item in parameters if item["in"] == "header"}
+    assert headers <= set(HEADERS), f"unclassified: {headers}"
     return names
 
 

@@ -125,6 +125,39 @@ async def test_answer_names_units_version_and_standing(door: Door) -> None:
     assert told.metadata["ratelimit"].startswith('"month";r=997;t=')
 
 
+async def test_idempotency_key_answers_a_retry_as_the_first(door: Door) -> None:
+    """The metadata `idempotency-key` does what the header does, compressed or not."""
+    request = infer_request("scaled", x=np.ones(3, np.float32))
+    packed = gzip.compress(request.SerializeToString())
+    first, again, inflated = [
+        await door.caller.call(
+            "ModelInfer", message, key=door.key, metadata=[("idempotency-key", "once")]
+        )
+        for message in (request, request, packed)
+    ]
+    assert first.content == again.content == inflated.content
+    assert again.metadata["idempotency-replayed"] == "true"
+    assert again.metadata["tollgate-original-request-id"] == first.metadata["x-request-id"]
+    assert again.metadata["tollgate-units"] == "3"
+    assert await door.billed() == [("grpc", 3, first.metadata["x-request-id"])]
+
+
+async def test_idempotency_key_of_another_message_is_refused(door: Door) -> None:
+    """The status is INVALID_ARGUMENT, and the code the same as over HTTP."""
+    metadata = [("idempotency-key", "once")]
+    for count, name in ((1, ""), (2, "idempotency_key_reused")):
+        request = infer_request("scaled", x=np.ones(count, np.float32))
+        told = await door.caller.call("ModelInfer", request, key=door.key, metadata=metadata)
+        assert told.metadata.get("tollgate-code", "") == name
+    assert told.code == "INVALID_ARGUMENT"
+    malformed = [("idempotency-key", "two words")]
+    told = await door.caller.call("ModelInfer", request, key=door.key, metadata=malformed)
+    assert (told.code, told.metadata["tollgate-code"]) == (
+        "INVALID_ARGUMENT",
+        "idempotency_key_invalid",
+    )
+
+
 async def test_version_can_be_chosen(door: Door) -> None:
     """`model_version` names the version that answers."""
     request = infer_request("scaled", x=np.ones(1, np.float32))

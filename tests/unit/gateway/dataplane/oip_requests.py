@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
+from gateway.dataplane.codec import Encoded
 from gateway.dataplane.oip import DecodedInfer, OipCodec
-from gateway.dataplane.prediction import Encoded
 from inference.registry import ModelVersion, Registry
 from inference.settings import InferenceSettings
 from tests.repositories import (

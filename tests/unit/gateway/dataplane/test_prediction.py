@@ -17,6 +17,7 @@ from gateway.errors import OutputNotFinite
 from gateway.limits.errors import StaleCatalogue
 from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.policy import Policy, Standing
+from gateway.usage.answers import KeptAnswer
 from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
 from gateway.usage.record import UsageRecord
@@ -138,7 +139,7 @@ class FakeJournal:
         """Give a moment."""
         return 1_700_000_000_000_000
 
-    async def record(self, record: UsageRecord) -> None:
+    async def record(self, record: UsageRecord, _answer: KeptAnswer | None = None) -> None:
         """Keep the record."""
         if self.breaks:
             raise JournalUnavailable("no space left")

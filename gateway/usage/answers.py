@@ -1,0 +1,168 @@
+"""Answers that are kept for a day, so that a request that is sent again runs and costs once.
+
+An answer lies in the file of the journal that has its usage record, and one commit writes both:
+whoever finds the answer knows that it is billed, and whoever does not knows that nothing is.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from gateway.usage.errors import AnswersFull
+
+KEPT_SECONDS: Final = 24 * 3600
+MOST_FORGOTTEN: Final = 64
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS answers (
+    key BLOB PRIMARY KEY, request BLOB NOT NULL, tenant_id TEXT NOT NULL,
+    expires_at_us INTEGER NOT NULL, size INTEGER NOT NULL, details TEXT NOT NULL, body BLOB
+);
+CREATE INDEX IF NOT EXISTS ix_answers_expires_at_us ON answers (expires_at_us, tenant_id, size);
+"""
+_FORGET_KEY: Final = "DELETE FROM answers WHERE key = ? RETURNING tenant_id, size"
+_ADD: Final = (
+    "INSERT INTO answers (key, request, tenant_id, expires_at_us, size, details, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_FORGET_EXPIRED: Final = (
+    "DELETE FROM answers WHERE key IN ("
+    "SELECT key FROM answers WHERE expires_at_us <= ? ORDER BY expires_at_us LIMIT ?"
+    ") RETURNING tenant_id, size"
+)
+_HELD: Final = "SELECT tenant_id, sum(size) FROM answers GROUP BY tenant_id"
+_FIND: Final = "SELECT request, details, body FROM answers WHERE key = ? AND expires_at_us > ?"
+_ROW_BYTES: Final = 256
+"""What a row takes beside its texts and its body, about."""
+
+_TENANT_PART: Final = 4
+_FULL_RETRY_SECONDS: Final = 60
+
+Freed = list[tuple[str, int]]
+"""Bytes that were given free, with the tenant whose they were."""
+
+
+class FoundAnswer(NamedTuple):
+    """An answer that was kept; it has not expired."""
+
+    request: bytes
+    """The digest of the request that it answers."""
+
+    details: str
+    """What its writer said of it, as JSON."""
+
+    body: bytes | None
+    """None if it was too large to be kept."""
+
+
+def _do_nothing() -> None:
+    """Stand where nobody waits for the disk."""
+
+
+@dataclass(slots=True, eq=False)
+class KeptAnswer:
+    """An answer on its way to the disk; its record says when it was given.
+
+    Between `is_travelling` and `on_landed` nobody can say whether it is there.
+    """
+
+    key: bytes
+    request: bytes
+    tenant_id: str
+    details: str
+    body: bytes | None
+    on_landed: Callable[[], None] = _do_nothing
+    is_travelling: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the room it takes."""
+        return len(self.details) + len(self.body or b"") + _ROW_BYTES
+
+    def land(self) -> None:
+        """Take note that it is on the disk, or will never be."""
+        self.is_travelling = False
+        self.on_landed()
+
+
+class Row(NamedTuple):
+    """An answer as it is written."""
+
+    answer: KeptAnswer
+    expires_at_us: int
+
+
+def write_answers(writer: sqlite3.Connection, rows: Iterable[Row]) -> Freed:
+    """Write answers in the transaction that is open; return what they took the place of.
+
+    Under their keys there is nothing but what has expired.
+    """
+    freed: Freed = []
+    for answer, expires_at_us in rows:
+        freed += writer.execute(_FORGET_KEY, (answer.key,)).fetchall()
+        values = (answer.key, answer.request, answer.tenant_id, expires_at_us, answer.size)
+        writer.execute(_ADD, (*values, answer.details, answer.body))
+    return freed
+
+
+def forget_expired(writer: sqlite3.Connection, now_us: int) -> Freed:
+    """Drop up to `MOST_FORGOTTEN` answers that have expired, so that no commit waits long."""
+    return writer.execute(_FORGET_EXPIRED, (now_us, MOST_FORGOTTEN)).fetchall()
+
+
+def held_answers(writer: sqlite3.Connection) -> Freed:
+    """Return how many bytes each tenant's answers take."""
+    return writer.execute(_HELD).fetchall()
+
+
+def find_answer(reader: sqlite3.Connection, key: bytes, now_us: int) -> FoundAnswer | None:
+    """Return what is kept under a key; None when there is nothing, or it has expired."""
+    found = reader.execute(_FIND, (key, now_us)).fetchone()
+    return None if found is None else FoundAnswer(*found)
+
+
+class AnswerRoom:
+    """Count what the answers of one journal take, and refuse before the room ends.
+
+    Nothing is thrown away before its time, because a key that was forgotten would bill twice.
+
+    Threat: one tenant that fills the room would take the keys from all others, so none gets more
+    than a quarter of it.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._by_tenant: Counter[str] = Counter()
+        self._held_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much is kept."""
+        return self._held_bytes
+
+    def check(self, tenant_id: str) -> None:
+        """Pass if one more answer of a tenant may be kept; call it before computing.
+
+        Those that are under way are not counted, so they may exceed the room a little.
+
+        Raises:
+            AnswersFull: the room of all, or the tenant's part of it, is full.
+        """
+        is_full = self._held_bytes >= self.max_bytes
+        if is_full or self._by_tenant[tenant_id] >= self.max_bytes // _TENANT_PART:
+            raise AnswersFull(retry_after_seconds=_FULL_RETRY_SECONDS)
+
+    def add(self, taken: Iterable[tuple[str, int]]) -> None:
+        """Count bytes that are taken now."""
+        for tenant_id, size in taken:
+            self._by_tenant[tenant_id] += size
+            self._held_bytes += size
+
+    def free(self, freed: Freed) -> None:
+        """Count bytes that are free again."""
+        for tenant_id, size in freed:
+            self._held_bytes -= size
+            self._by_tenant[tenant_id] -= size
+            if not self._by_tenant[tenant_id]:
+                del self._by_tenant[tenant_id]

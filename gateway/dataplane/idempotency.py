@@ -9,7 +9,7 @@ Source: draft-ietf-httpapi-idempotency-key-header-07.
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -44,7 +44,7 @@ _MARGIN_SECONDS: Final = 0.05
 
 _NO_RUN: Final = Prediction({}, 0.0, 0.0, 0)
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | memoryview
 
 
@@ -63,12 +63,18 @@ def read_key(headers: Headers) -> bytes | None:
 
     It is a string in quotes, as the draft says; or the same without them, as most clients send it.
 
+    Cost: a walk over the names for every request, and nothing else where there is no key.
+
     Raises:
         IdempotencyKeyInvalid: it is neither, or there are two.
     """
-    given = [value for name, value in headers if name == _NAME]
-    if not given:
-        return None
+    for name, _ in headers:
+        if name == _NAME:
+            return _the_key([value for name, value in headers if name == _NAME])
+    return None
+
+
+def _the_key(given: list[bytes]) -> bytes:
     value = given[0].strip(b" \t")
     if len(given) == 1:
         if _BARE.fullmatch(value) is not None:

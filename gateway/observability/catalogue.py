@@ -114,6 +114,19 @@ JOURNAL_MAX_BYTES: Final = Metric(
 JOURNAL_WRITABLE: Final = Metric(
     "tollgate_journal_writable", Kind.MIN, "1 while every journal takes records, else 0."
 )
+KEPT_ANSWERS_BYTES: Final = Metric(
+    "tollgate_kept_answers_bytes",
+    Kind.MAX,
+    "Answers that are kept for retries, in the fullest journal.",
+)
+KEPT_ANSWERS_MAX_BYTES: Final = Metric(
+    "tollgate_kept_answers_max_bytes", Kind.MIN, "Bound on it: `TOLLGATE_IDEMPOTENCY_MAX_BYTES`."
+)
+REPLAYED_ANSWERS: Final = Metric(
+    "tollgate_replayed_answers",
+    Kind.COUNTER,
+    "Answers that were given again to an `Idempotency-Key`, and not billed again.",
+)
 SHIPPER_LAG_SECONDS: Final = Metric(
     "tollgate_shipper_lag_seconds",
     Kind.MAX,
@@ -191,6 +204,7 @@ CATALOGUE: Final = (
     *(ADMIT_SECONDS, QUEUE_SECONDS, RECORD_SECONDS, RUN_SECONDS, RUN_ROWS, QUEUE_ROWS),
     *(MIRRORED_REQUESTS, MIRROR_PASSED_OVER),
     *(JOURNAL_WRITE_SECONDS, JOURNAL_WRITE_RECORDS, JOURNAL_HELD_BYTES, JOURNAL_MAX_BYTES),
+    *(KEPT_ANSWERS_BYTES, KEPT_ANSWERS_MAX_BYTES, REPLAYED_ANSWERS),
     *(JOURNAL_WRITABLE, SHIPPER_LAG_SECONDS, SHIPPER_FAILURES, LEDGER_CONFLICTS),
     *(LIMITER_WORKERS, REDIS_TRIPS, REDIS_OUTAGES, REDIS_LOCAL_DECISIONS, REDIS_LOST_RELEASES),
     *(KEYSET_AGE_SECONDS, KEYSET_REFRESHES, WORKERS, WORKERS_WANTED, WORKER_STARTS),

@@ -111,6 +111,9 @@ class ServiceWatch:
         journal.on_write = note
         self._tell(catalogue.JOURNAL_HELD_BYTES, lambda: journal.held_bytes)
         self._tell(catalogue.JOURNAL_MAX_BYTES, lambda: journal.max_bytes)
+        self._tell(catalogue.KEPT_ANSWERS_BYTES, lambda: journal.answers.held_bytes)
+        self._tell(catalogue.KEPT_ANSWERS_MAX_BYTES, lambda: journal.answers.max_bytes)
+        self._count(catalogue.REPLAYED_ANSWERS, lambda: services.idempotency.replays)
         self._tell(catalogue.JOURNAL_WRITABLE, lambda: float(journal.is_writable))
         self._tell(
             catalogue.SHIPPER_LAG_SECONDS,

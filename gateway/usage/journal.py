@@ -257,7 +257,8 @@ class Journal:
                     self.answers.free(freed)
                 trip.set_result([None] * len(batch))
             else:
-                self._fail(f"writing: {error}", len(text))
+                size = len(text) + sum(answer.size for answer, _ in rows)
+                self._fail(f"writing: {error}", size)
                 trip.set_exception(JournalUnavailable(f"writing: {error}"))
             for answer, _ in rows:
                 answer.land()

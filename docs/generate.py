@@ -37,7 +37,7 @@ _ADVICE: Final = {
     **dict.fromkeys((500, 504), _ASK),
 }
 """What a caller can do, by status; a new status must be given a line here."""
-_LIST_WIDTH: Final = 200
+_LIST_WIDTH: Final = 240
 _KIBIBYTE: Final = 1024
 _SIZES: Final = ("bytes", "KiB", "MiB", "GiB")
 

@@ -219,7 +219,7 @@ class Idempotency:
 
         Threat: a caller that leaves during the commit would let a retry look before it is done.
         """
-        if kept is not None and kept.is_travelling:
+        if kept is not None and kept.is_pending:
             kept.on_landed = partial(self._queue.give_back, key)
         else:
             self._queue.give_back(key)

@@ -5,6 +5,7 @@ whoever finds the answer knows that it is billed, and whoever does not knows tha
 """
 
 import sqlite3
+from asyncio import Future
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def _do_nothing() -> None:
 class KeptAnswer:
     """An answer on its way to the disk; its record says when it was given.
 
-    Between `is_travelling` and `on_landed` nobody can say whether it is there.
+    From `follow` until `on_landed` nobody can say whether it is there.
     """
 
     key: bytes
@@ -73,17 +74,28 @@ class KeptAnswer:
     details: str
     body: bytes | None
     on_landed: Callable[[], None] = _do_nothing
+    is_pending: bool = False
     is_travelling: bool = False
+    """It is being written, whether or not somebody waits for that."""
 
     @property
     def size(self) -> int:
         """How many bytes of the room it takes."""
         return len(self.details) + len(self.body or b"") + _ROW_BYTES
 
+    def follow(self, flushed: "Future[None]") -> None:
+        """Be on the way until the future is done; one that is given up in time is not written."""
+        self.is_pending = True
+        flushed.add_done_callback(self._drop)
+
     def land(self) -> None:
         """Take note that it is on the disk, or will never be."""
-        self.is_travelling = False
+        self.is_pending = self.is_travelling = False
         self.on_landed()
+
+    def _drop(self, _: "Future[None]") -> None:
+        if self.is_pending and not self.is_travelling:
+            self.land()
 
 
 class Row(NamedTuple):

@@ -155,6 +155,8 @@ class Journal:
         try:
             entry = (record.occurred_at_us, orjson.dumps(tuple(record)), answer)
             flushed = self._flushes.submit(entry)
+            if answer is not None:
+                answer.follow(flushed)
         except CoalescerFull:
             raise JournalUnavailable("too many records wait for the disk") from None
         await flushed

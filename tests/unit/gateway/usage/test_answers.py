@@ -116,8 +116,9 @@ async def test_caller_that_leaves_during_the_commit_leaves_its_claim(journal: Jo
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
+    assert answer.is_pending
     await landed.wait()
-    assert not answer.is_travelling
+    assert not answer.is_pending
     assert journal.answers.held_bytes == answer.size
 
 
@@ -125,12 +126,25 @@ async def test_caller_that_leaves_before_the_commit_is_on_no_bill(journal: Journ
     """What never began to be written is dropped with its answer."""
     answer = kept()
     caller = asyncio.create_task(journal.record(record_of("a"), answer))
+    while not answer.is_pending:  # noqa: ASYNC110 - the next turn of the loop queues it
+        await asyncio.sleep(0)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     await journal.record(record_of("b"))
-    assert not answer.is_travelling
+    assert not answer.is_pending
     assert journal.answers.held_bytes == 0
+
+
+async def test_answer_waits_for_its_commit_also_when_its_caller_does_not(journal: Journal) -> None:
+    """A write that somebody else goes on waiting for is under way from the beginning."""
+    answer = kept()
+    writing = asyncio.create_task(journal.record(record_of("a"), answer))
+    while not answer.is_pending:  # noqa: ASYNC110 - the next turn of the loop queues it
+        await asyncio.sleep(0)
+    assert not answer.is_travelling
+    await writing
+    assert not answer.is_pending
 
 
 async def test_expired_answers_give_their_room_free(journal: Journal, clock: Clock) -> None:

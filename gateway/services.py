@@ -141,10 +141,8 @@ async def open_services(
         models = await _open_models(settings, records.store, gate.keyset, stack=stack)
         trials, predictor = models.trials, models.predictor
         engine = records.gate_engine
-        claims = open_claims(settings, stack)
-        journal, shipper = await _open_bill(
-            settings, engine, stack, claims=claims, on_prepared=on_prepared
-        )
+        bill = _open_bill(settings, engine, stack, on_prepared=on_prepared)
+        journal, shipper, claims = await bill
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
         await _read_in(gate.keyset, limiter, engine)
         path = _build_path(
@@ -269,15 +267,15 @@ async def _open_bill(
     engine: AsyncEngine,
     stack: contextlib.AsyncExitStack,
     *,
-    claims: Claims,
     on_prepared: Callable[[], None],
-) -> tuple[Journal, Shipper]:
+) -> tuple[Journal, Shipper, Claims]:
     """Take a journal, after what others left behind is in the ledger.
 
     Limits in the process are exact while there is one process, so then there is one journal, and
     whoever holds it is waited for.
     """
     ledger = Ledger(engine)
+    claims = open_claims(settings, stack)
     folder = JournalFolder(
         settings.data_dir / JOURNALS,
         ledger,
@@ -301,7 +299,7 @@ async def _open_bill(
         await shipper.start()
     stack.push_async_callback(shipper.close)
     await stack.enter_async_context(keep_adopting(folder))
-    return journal, shipper
+    return journal, shipper, claims
 
 
 async def _open_limiter(

@@ -13,7 +13,7 @@ from gateway.addresses import source_of
 from gateway.credentials import extract_credential
 from gateway.dataplane.codecs import choose_codec, form_of
 from gateway.dataplane.compression import compressed, wanted_coding
-from gateway.dataplane.idempotency import Asked, digest_of, read_key, replay_headers
+from gateway.dataplane.idempotency import Asked, Idempotency, digest_of, read_key, replay_headers
 from gateway.dataplane.paths import INFER, PREDICT_ROUTE, Target, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.request_body import Body, BodyReader
@@ -114,13 +114,7 @@ class PredictionDoor:
             body = await self._bodies.read(headers, receive, target.operation)
             watch.body_read()
             exchange.bytes_in = len(body)
-            key = read_key(headers)
-            if key is None:
-                answer = await path.predict(call, body, bytes_in=len(body))
-            else:
-                idempotency = scope["state"]["services"].idempotency
-                asked = await _asked(key, target, headers, body)
-                answer = await idempotency.predict(call, body, bytes_in=len(body), asked=asked)
+            answer = await _predict(scope, call, target, body=body)
         except asyncio.CancelledError:
             if watch.reason is None:
                 raise
@@ -134,11 +128,21 @@ class PredictionDoor:
         return answer
 
 
-async def _asked(key: bytes, target: Target, headers: Headers, body: Body) -> Asked:
-    """Say what a key stands for: the model as it was asked for, the forms, and the body."""
+async def _predict(scope: Scope, call: Call, target: Target, *, body: Body) -> Answer:
+    """Run a prediction, or answer one with an idempotency key as before.
+
+    The key stands for the model as it was asked for, the forms, and the body.
+    """
+    services, headers = scope["state"]["services"], scope["headers"]
+    key = read_key(headers)
+    if key is None:
+        path: PredictionPath = services.prediction
+        return await path.predict(call, body, bytes_in=len(body))
     version, label = target.selection.version or "", target.selection.label or ""
     form = (target.operation, target.name, version, label, form_of(target.operation, headers))
-    return Asked(key, await digest_of(body, *form))
+    asked = Asked(key, await digest_of(body, *form))
+    idempotency: Idempotency = services.idempotency
+    return await idempotency.predict(call, body, bytes_in=len(body), asked=asked)
 
 
 def _uncancel() -> None:

@@ -161,17 +161,18 @@ class Idempotency:
         of them wait here, past every limit.
         """
         grant = await self._path.admit_replay(call)
+        is_claimed = False
         try:
             async with asyncio.timeout_at(call.deadline - _MARGIN_SECONDS) as patience:
                 await self._queue.wait(key)
+            is_claimed = True
         except TimeoutError:
-            self._path.release(grant, Outcome.FAILED)
             if not patience.expired():
                 raise
             raise IdempotencyInProgress from None
-        except BaseException:
-            self._path.release(grant, Outcome.FAILED)
-            raise
+        finally:
+            if not is_claimed:
+                self._path.release(grant, Outcome.FAILED)
         return grant
 
     async def _replay(

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,38 @@ async def journal(tmp_path: Path, clock: Clock) -> AsyncIterator[Journal]:
     yield opened
     claims.close()
     await opened.close()
+
+
+@dataclass
+class Writer:
+    """A process that has a journal, and writes to it when it is told to."""
+
+    process: subprocess.Popen[str]
+
+    def step(self) -> None:
+        """Let it go on, and wait until it has."""
+        assert self.process.stdin is not None
+        print("go", file=self.process.stdin, flush=True)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until it has done something."""
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Writer]:
+    """Run a writer that has the journal open."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        writer = Writer(process)
+        writer.wait()
+        yield writer
 
 
 @contextlib.asynccontextmanager
@@ -216,28 +248,20 @@ async def test_commit_whose_writer_died_is_decided_before_anybody_runs(
     """
     path, left = tmp_path / "worker-0.db", tmp_path / "left"
     left.mkdir()
-    with subprocess.Popen(  # noqa: ASYNC220 - the loop has nothing else to do
-        [sys.executable, "-c", WRITER, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as writer:
-        assert writer.stdin is not None
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        async with reading(path, clock) as reader:
-            with contextlib.closing(sqlite3.connect(path)) as bystander:
-                bystander.execute("SELECT count(*) FROM segments").fetchone()
-                before = path.with_name("worker-0.db-shm").read_bytes()
-                print("go", file=writer.stdin, flush=True)
-                writer.stdout.readline()
-                writer.send_signal(signal.SIGKILL)
-                writer.wait()
-                with path.with_name("worker-0.db-shm").open("r+b") as memory:
-                    memory.write(before)
-                assert await reader.find(KEY) is None
-                for name in ("worker-0.db", "worker-0.db-wal"):
-                    shutil.copy(tmp_path / name, left / name)
+    async with reading(path, clock) as reader:
+        with writing(path) as writer, contextlib.closing(sqlite3.connect(path)) as bystander:
+            bystander.execute("SELECT count(*) FROM segments").fetchone()
+            memory = path.with_name("worker-0.db-shm").open("r+b", buffering=0)
+            before = memory.read()
+            writer.step()
+            writer.process.kill()
+            writer.process.wait()
+            memory.seek(0)
+            memory.write(before)
+            memory.close()
+            assert await reader.find(KEY) is None
+            for name in ("worker-0.db", "worker-0.db-wal"):
+                shutil.copy(tmp_path / name, left / name)
     journal = Journal(left / "worker-0.db", max_bytes=1 << 20)
     await journal.open()
     segments = await journal.read(0, 10)

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _TAKE: Final = text(
     "UPDATE usage_book SET last_sequence = last_sequence + :count"
-    " RETURNING last_sequence - :count, open_from_us"
+    " RETURNING last_sequence - :count, open_from_us, folded_through_us"
 )
 _SET: Final = text("UPDATE usage_book SET last_sequence = :last_sequence")
+_SET_FOLDED: Final = text("UPDATE usage_book SET folded_through_us = :folded_through_us")
 
 
 class Page(NamedTuple):
@@ -25,6 +26,9 @@ class Page(NamedTuple):
 
     open_from_us: int
     """The first moment that is not closed: what occurred before it counts from there."""
+
+    folded_through_us: int
+    """Hours before it are in the totals by day and month, see `gateway.usage.totals`."""
 
 
 async def take_book(connection: AsyncConnection, *, count: int) -> Page:
@@ -40,3 +44,8 @@ async def take_book(connection: AsyncConnection, *, count: int) -> Page:
 async def return_numbers(connection: AsyncConnection, *, last_sequence: int) -> None:
     """Give the numbers back that were taken and not used; the caller holds the book."""
     await connection.execute(_SET, {"last_sequence": last_sequence})
+
+
+async def set_folded(connection: AsyncConnection, *, folded_through_us: int) -> None:
+    """Say how far hours are folded; the caller holds the book."""
+    await connection.execute(_SET_FOLDED, {"folded_through_us": folded_through_us})

@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.usage.book import return_numbers, take_book
 from gateway.usage.errors import LedgerUnavailable
 from gateway.usage.insertion import insert_all, insert_new, keep_conflicts
+from gateway.usage.periods import HOUR_US
 from gateway.usage.segment_file import Segments
 from gateway.usage.tables import usage_journals
-from gateway.usage.totals import add_totals
+from gateway.usage.totals import add_totals, fold_hour
 
 _REMOVE: Final = text("DELETE FROM usage_records WHERE sequence > :last_sequence")
 _PUBLISH: Final = text(
@@ -54,6 +55,7 @@ class Ledger:
         self._insert_all = insert_all(engine.dialect.name)
         self._insert_new = insert_new(engine.dialect.name)
         self._keep_conflicts = keep_conflicts(engine.dialect.name)
+        self._folded_through_us = 0
         self.conflicts = 0
         """Records that were not billed, since the ledger has others under their ids."""
 
@@ -126,6 +128,25 @@ class Ledger:
             )
         return len(conflicts)
 
+    async def fold(self, through_us: int) -> None:
+        """Fold the hours before a moment into days and months, each in a transaction of its own.
+
+        Whoever comes first does it; until then reports read hours, and are as right.
+
+        Raises:
+            LedgerUnavailable: the database did not answer; it is done another time.
+        """
+        through_us -= through_us % HOUR_US
+        while self._folded_through_us < through_us:
+            with translated():
+                async with self._engine.begin() as connection:
+                    page = await take_book(connection, count=0)
+                    self._folded_through_us = page.folded_through_us
+                    if page.folded_through_us < through_us:
+                        self._folded_through_us = await fold_hour(
+                            connection, page, through_us=through_us
+                        )
+
     async def leave(self, journal_id: str) -> None:
         """Let a journal that has delivered everything hold nobody back any more.
 
@@ -168,7 +189,7 @@ class Ledger:
             last_sequence = page.last_sequence + inserted.rowcount
             await return_numbers(connection, last_sequence=last_sequence)
             conflicts = list(await connection.scalars(self._keep_conflicts, parameters))
-        await add_totals(connection, after=page.last_sequence)
+        await add_totals(connection, page)
         return conflicts
 
 

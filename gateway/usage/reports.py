@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.usage.errors import RangeInvalid
 from gateway.usage.ledger import translated
 from gateway.usage.periods import DAY_US, period_bounds_us, period_of
-from gateway.usage.pieces import WIDTHS_US, Bucket, Piece, pieces_of
-from gateway.usage.tables import usage_journals, usage_months, usage_records
+from gateway.usage.pieces import WIDTHS_US, Bucket, Piece, Pieces
+from gateway.usage.tables import usage_book, usage_journals, usage_records
 
 Group = Literal["tenant", "model", "key"]
 
@@ -75,7 +75,8 @@ async def usage_report(engine: AsyncEngine, query: UsageQuery) -> UsageReport:
     """Add up the ledger; only buckets with usage appear, cut to the range that was asked.
 
     Cost: reads the totals of whole months, days and hours, and records for at most two parts of an
-    hour. The watermark is read before them, so that the report holds at least what it promises.
+    hour. All of it is read as of one moment, so that the report holds what it promises, and an hour
+    that is folded meanwhile is not counted twice.
 
     The order is made here, by code points, so that no database's collation changes it.
 
@@ -86,9 +87,11 @@ async def usage_report(engine: AsyncEngine, query: UsageQuery) -> UsageReport:
     _check(query)
     with translated():
         async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
+            await connection.execution_options(postgresql_readonly=True, **_isolation(engine))
             complete_through_us = await _complete_through(connection)
-            found = (await connection.execute(_statement(query))).all()
+            folded_through_us = await connection.scalar(select(usage_book.c.folded_through_us))
+            statement = _statement(query, Pieces(query.bucket, folded_through_us or 0))
+            found = (await connection.execute(statement)).all()
     rows = sorted((_row(query, row) for row in found), key=lambda row: (row.start_us, row.keys))
     return UsageReport(rows, complete_through_us)
 
@@ -99,17 +102,8 @@ async def month_units(engine: AsyncEngine, period: int) -> dict[str, int]:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    table = usage_months.c
-    statement = (
-        select(table.tenant_id, _total(table.units))
-        .where(table.period == period, table.is_test.is_(False))
-        .group_by(table.tenant_id)
-    )
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found = (await connection.execute(statement)).all()
-    return {tenant_id: int(units) for tenant_id, units in found}
+    query = UsageQuery(*period_bounds_us(period), "month", ("tenant",))
+    return {row.keys[0]: row.units for row in (await usage_report(engine, query)).rows}
 
 
 async def _complete_through(connection: AsyncConnection) -> int:
@@ -122,9 +116,14 @@ async def _complete_through(connection: AsyncConnection) -> int:
     )
 
 
-def _statement(query: UsageQuery) -> Select[Any]:
+def _isolation(engine: AsyncEngine) -> dict[str, str]:
+    """Say what lets PostgreSQL read as of one moment; a transaction of SQLite always does."""
+    return {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+
+
+def _statement(query: UsageQuery, pieces: Pieces) -> Select[Any]:
     """Add up totals where they fit the range and the buckets, and records for the rest."""
-    parts = [_part(query, piece) for piece in pieces_of(query.start_us, query.end_us, query.bucket)]
+    parts = [_part(query, piece) for piece in pieces.of(query.start_us, query.end_us)]
     part = union_all(*parts).subquery("part").c
     keys = [part[group] for group in query.group_by]
     totals = [_total(part[name]).label(name) for name in ("requests", "row_count", "units")]

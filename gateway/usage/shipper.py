@@ -174,6 +174,7 @@ class Shipper:
             try:
                 await self.ship()
                 await self._journal.forget_expired()
+                await self._ledger.fold(self._complete_through_us)
                 failed_in_a_row = 0
             except UsageError as error:
                 failed_in_a_row += 1

@@ -1,7 +1,7 @@
 """The SQL tables of the ledger, for SQLite and PostgreSQL alike.
 
-Records are numbered without a gap in the order in which they were committed. The totals are kept
-in the transaction that adds records, so they are never behind.
+Records are numbered without a gap in the order in which they were committed. The totals by hour are
+kept in the transaction that adds records; those by day and month follow when an hour is over.
 """
 
 from typing import Final
@@ -52,8 +52,10 @@ usage_book: Final = Table(
     Column("book_id", Integer, primary_key=True, autoincrement=False),
     Column("last_sequence", BigInteger, nullable=False),
     Column("open_from_us", BigInteger, nullable=False),
+    Column("folded_through_us", BigInteger, nullable=False),
 )
-"""One row: the number that was given last, and the first moment that is not closed."""
+"""One row: the number that was given last, the first moment that is not closed, and the moment
+before which the totals by day and month hold everything."""
 
 usage_journals: Final = Table(
     "usage_journals",

@@ -27,7 +27,6 @@ def upgrade() -> None:
     _put_aside()
     _make_records()
     _copy_records()
-    op.execute("INSERT INTO usage_book SELECT 1, coalesce(max(sequence), 0), 0 FROM usage_records")
     for name, column, width_us in (
         ("usage_hours", "hour_us", 3_600_000_000),
         ("usage_days", "day_us", 86_400_000_000),
@@ -35,6 +34,10 @@ def upgrade() -> None:
     ):
         _make_totals(name, column)
         _fill_totals(name, column, width_us)
+    op.execute(
+        "INSERT INTO usage_book SELECT 1, (SELECT coalesce(max(sequence), 0) FROM usage_records),"
+        " 0, (SELECT coalesce(max(hour_us) + 3600000000, 0) FROM usage_hours)"
+    )
 
 
 def downgrade() -> None:
@@ -61,6 +64,7 @@ def _make_book() -> None:
         sa.Column("book_id", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("last_sequence", sa.BigInteger(), nullable=False),
         sa.Column("open_from_us", sa.BigInteger(), nullable=False),
+        sa.Column("folded_through_us", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("book_id", name="pk_usage_book"),
     )
     op.create_table(

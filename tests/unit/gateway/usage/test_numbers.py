@@ -1,6 +1,7 @@
 """Every record has a number without a gap, and counts in a month that was open."""
 
 import logging
+from typing import Any
 
 import orjson
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Table, case, func, select, update
 
 from gateway.usage.ledger import Ledger
+from gateway.usage.pieces import Bucket
 from gateway.usage.record import UsageRecord
+from gateway.usage.reports import UsageQuery, usage_report
 from gateway.usage.segment_file import Segments
 from gateway.usage.tables import usage_book, usage_conflicts, usage_days, usage_hours, usage_records
 from gateway.usage.tables import usage_months as months
@@ -17,6 +20,7 @@ from tests.unit.gateway.usage.conftest import START_US, Bill, record_of
 from tests.unit.gateway.usage.test_reports import DECEMBER_US
 
 OLD_MEMBERS = 14
+BUCKETS: tuple[Bucket, ...] = ("hour", "day", "month")
 
 
 def lot_of(*records: UsageRecord, members: int = len(UsageRecord._fields)) -> Segments:
@@ -116,15 +120,15 @@ async def sums_of(bill: Bill, table: Table) -> tuple[int, ...]:
     return tuple(int(value or 0) for value in row)
 
 
+RECORD = st.tuples(
+    st.integers(0, 9), st.integers(-(10**11), 10**11), st.sampled_from(["ok", "lost"])
+)
+NOTHING: dict[str, Any] = {"rows": 0, "units": 0, "compute_us": 0, "bytes_in": 0, "bytes_out": 0}
+
+
 @given(
     lots=st.lists(
-        st.lists(
-            st.tuples(
-                st.integers(0, 9), st.integers(-(10**11), 10**11), st.sampled_from(["ok", "lost"])
-            ),
-            min_size=1,
-            max_size=6,
-        ),
+        st.tuples(st.lists(RECORD, min_size=1, max_size=6), st.integers(-(10**11), 10**11)),
         min_size=1,
         max_size=4,
     )
@@ -133,27 +137,26 @@ async def sums_of(bill: Bill, table: Table) -> tuple[int, ...]:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 async def test_totals_are_the_sums_of_the_records(
-    bill: Bill, lots: list[list[tuple[int, int, str]]]
+    bill: Bill, lots: list[tuple[list[tuple[int, int, str]], int]]
 ) -> None:
-    """Whatever comes twice, late, or as a mark; and no number is missing."""
+    """Whatever comes twice, late, or as a mark, and whenever hours are folded; no number misses."""
     ledger = Ledger(bill.engine)
-    for lot in lots:
+    for lot, folded_us in lots:
         records = [
-            record_of(
-                f"r{name}{outcome}",
-                occurred_at_us=START_US + shift_us,
-                outcome=outcome,
-                **(
-                    {"rows": 0, "units": 0, "compute_us": 0, "bytes_in": 0, "bytes_out": 0}
-                    if outcome == "lost"
-                    else {}
-                ),
-            )
+            record_of(f"r{name}{outcome}", occurred_at_us=START_US + shift_us, outcome=outcome)
             for name, shift_us, outcome in lot
         ]
-        await take(bill, *records, ledger=ledger)
-    raw = await sums_of(bill, usage_records)
-    for table in (usage_hours, usage_days, months):
-        assert await sums_of(bill, table) == raw
+        marked = [one._replace(**NOTHING) if one.outcome == "lost" else one for one in records]
+        await take(bill, *marked, ledger=ledger)
+        await ledger.fold(START_US + folded_us)
+        raw = await sums_of(bill, usage_records)
+        assert await sums_of(bill, usage_hours) == raw
+        for bucket in BUCKETS:
+            query = UsageQuery(START_US - 10**12, START_US + 10**12, bucket)
+            rows = (await usage_report(bill.engine, query)).rows
+            assert (sum(row.requests for row in rows), sum(row.rows for row in rows)) == raw[:2]
+    await ledger.fold(START_US + 10**12)
+    for table in (usage_days, months):
+        assert await sums_of(bill, table) == await sums_of(bill, usage_records)
     numbers = [number for number, _ in await numbered(bill)]
     assert numbers == list(range(1, len(numbers) + 1))

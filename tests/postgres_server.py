@@ -51,8 +51,10 @@ class PostgresServer:
     cut would.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """Build a server that is not there yet; options are as `name=value`."""
         self._folder = folder
+        self._options = [word for option in options for word in ("-c", option)]
         self._data = folder / "data"
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +90,7 @@ class PostgresServer:
         listening = ["-p", str(self._port), "-k", str(self._folder)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program("postgres"), "-D", str(self._data), *listening, *_OPTIONS],
+                [program("postgres"), "-D", str(self._data), *listening, *_OPTIONS, *self._options],
                 cwd=self._folder,
                 user=self._owner,
                 stdout=log,
@@ -181,10 +183,10 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(*options: str) -> Iterator[PostgresServer]:
     """Run a server for the length of a block, and leave nothing of it behind."""
     folder = Path(tempfile.mkdtemp(prefix="tollgate-postgres-"))
-    server = PostgresServer(folder)
+    server = PostgresServer(folder, *options)
     try:
         server.initialise()
         server.start()

@@ -138,14 +138,15 @@ class Ledger:
         """
         through_us -= through_us % HOUR_US
         while self._folded_through_us < through_us:
-            with translated():
-                async with self._engine.begin() as connection:
-                    page = await take_book(connection, count=0)
-                    self._folded_through_us = page.folded_through_us
-                    if page.folded_through_us < through_us:
-                        self._folded_through_us = await fold_hour(
-                            connection, page, through_us=through_us
-                        )
+            self._folded_through_us = await self._fold_hour(through_us)
+
+    async def _fold_hour(self, through_us: int) -> int:
+        with translated():
+            async with self._engine.begin() as connection:
+                page = await take_book(connection, count=0)
+                if page.folded_through_us >= through_us:
+                    return page.folded_through_us
+                return await fold_hour(connection, page, through_us=through_us)
 
     async def leave(self, journal_id: str) -> None:
         """Let a journal that has delivered everything hold nobody back any more.

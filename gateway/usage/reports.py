@@ -92,7 +92,9 @@ async def usage_report(engine: AsyncEngine, query: UsageQuery) -> UsageReport:
             folded_through_us = await connection.scalar(select(usage_book.c.folded_through_us))
             statement = _statement(query, Pieces(query.bucket, folded_through_us or 0))
             found = (await connection.execute(statement)).all()
-    rows = sorted((_row(query, row) for row in found), key=lambda row: (row.start_us, row.keys))
+    bounds_us = {bucket: _bounds_us(query, bucket) for bucket in {row[0] for row in found}}
+    rows = [_row(bounds_us[row[0]], row) for row in found]
+    rows.sort(key=lambda row: (row.start_us, row.keys))
     return UsageReport(rows, complete_through_us)
 
 
@@ -160,20 +162,18 @@ def _total(column: ColumnElement[int]) -> ColumnElement[int]:
     return cast(func.sum(column), BigInteger)
 
 
-def _row(query: UsageQuery, found: Row[Any]) -> UsageRow:
-    bucket, requests, rows, units, *keys = tuple(found)
+def _row(bounds_us: tuple[int, int], found: Row[Any]) -> UsageRow:
+    _, requests, rows, units, *keys = tuple(found)
+    return UsageRow(*bounds_us, tuple(map(str, keys)), requests, rows, units)
+
+
+def _bounds_us(query: UsageQuery, bucket: int) -> tuple[int, int]:
+    """Return where a bucket begins and ends, cut to the range that was asked."""
     if query.bucket == "month":
         start_us, end_us = period_bounds_us(bucket)
     else:
         start_us, end_us = bucket, bucket + WIDTHS_US[query.bucket]
-    return UsageRow(
-        start_us=max(start_us, query.start_us),
-        end_us=min(end_us, query.end_us),
-        keys=tuple(str(key) for key in keys),
-        requests=requests,
-        rows=rows,
-        units=units,
-    )
+    return max(start_us, query.start_us), min(end_us, query.end_us)
 
 
 def _check(query: UsageQuery) -> None:

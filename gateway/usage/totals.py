@@ -51,7 +51,7 @@ async def fold_hour(connection: AsyncConnection, page: Page, *, through_us: int)
     return folded_through_us
 
 
-def _adding(table: Table, start: str, source: str, condition: str) -> TextClause:
+def _adding(table: Table, start: str, source: str, *, where: str) -> TextClause:
     """Return the statement that adds sums to a table of totals; `start` is SQL for its own key."""
     keys = [column.name for column in table.primary_key]
     own = [name for name in keys if name.endswith("_us")]
@@ -64,7 +64,7 @@ def _adding(table: Table, start: str, source: str, condition: str) -> TextClause
     terms = (*values.values(), *(f"sum({term})" for term in sums.values()))
     return text(
         f"INSERT INTO {table.name} ({', '.join((*values, *sums))})"  # noqa: S608 - names of our own # nosec B608
-        f" SELECT {', '.join(terms)} FROM {source} WHERE {condition} GROUP BY {places}"
+        f" SELECT {', '.join(terms)} FROM {source} WHERE {where} GROUP BY {places}"
         f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {added}"
     )
 
@@ -76,13 +76,13 @@ def _rounded(column: str, width_us: int) -> str:
 _LATE: Final = f"{_ADDED} AND counted_at_us < :through"
 _HAS_LATE: Final = text(f"SELECT 1 FROM usage_records WHERE {_LATE} LIMIT 1")  # noqa: S608 - our own # nosec B608
 _ADD_TO_HOURS: Final = _adding(
-    usage_hours, _rounded("counted_at_us", HOUR_US), "usage_records", _ADDED
+    usage_hours, _rounded("counted_at_us", HOUR_US), "usage_records", where=_ADDED
 )
 _ADD_LATE: Final = (
-    _adding(usage_days, _rounded("counted_at_us", DAY_US), "usage_records", _LATE),
-    _adding(usage_months, "", "usage_records", _LATE),
+    _adding(usage_days, _rounded("counted_at_us", DAY_US), "usage_records", where=_LATE),
+    _adding(usage_months, "", "usage_records", where=_LATE),
 )
 _FOLD: Final = (
-    _adding(usage_days, _rounded("hour_us", DAY_US), "usage_hours", "hour_us = :hour_us"),
-    _adding(usage_months, "", "usage_hours", "hour_us = :hour_us"),
+    _adding(usage_days, _rounded("hour_us", DAY_US), "usage_hours", where="hour_us = :hour_us"),
+    _adding(usage_months, "", "usage_hours", where="hour_us = :hour_us"),
 )

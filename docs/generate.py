@@ -31,7 +31,7 @@ _FIX_CREDENTIAL: Final = "Use another key, or ask for rights"
 _WAIT: Final = "Wait for `Retry-After`, then send it again"
 _ASK: Final = "Try once more, then report the `request_id`"
 _ADVICE: Final = {
-    **dict.fromkeys((400, 404, 405, 408, 409, 413, 415, 422, 431, 499), _FIX_REQUEST),
+    **dict.fromkeys((400, 404, 405, 406, 408, 409, 413, 415, 422, 431, 499), _FIX_REQUEST),
     **dict.fromkeys((401, 403), _FIX_CREDENTIAL),
     **dict.fromkeys((429, 503), _WAIT),
     **dict.fromkeys((500, 504), _ASK),

@@ -37,6 +37,7 @@ from gateway.routes import (
     tenants,
     trials,
     usage,
+    usage_records,
     well_known,
 )
 from gateway.services import nobody_waits, open_services
@@ -53,6 +54,7 @@ ROUTERS = (
     oip.router,
     oip_repository.router,
     usage.router,
+    usage_records.router,
     plans.router,
     tenants.router,
     limits.router,

@@ -14,6 +14,8 @@ GatewayError
 │   ├── BodyTooSlow             the body did not arrive before the deadline
 │   ├── EncodingUnsupported     the body has a Content-Encoding
 │   ├── MediaTypeUnsupported    the body is in a form that is not read here
+│   ├── NotAcceptable           the answer cannot be written in any form that is asked for
+│   ├── CursorInvalid           a cursor that is none of this query
 │   ├── AddressLimited          too many refused or public requests of one address
 │   ├── ClientLimited           too many refused attempts in the name of one OAuth2 client
 │   ├── LogInLimited            too many wrong passwords for one account
@@ -31,6 +33,8 @@ GatewayError
 │       └── TargetInvalid       a resource that is not ours
 ├── PepperKept                  a step of the pepper's rotation that cannot be done
 ├── LogInFailed                 a server did not open a session, or end it
+├── ExportFailed                records could not be written to a file
+├── DeliveryFailed              a billing system does not take usage now
 ├── BackupFailed                a copy of the data could not be made, or is not whole
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 ├── ModelChangeRefused
@@ -128,6 +132,25 @@ class MediaTypeUnsupported(RequestError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class NotAcceptable(RequestError):
+    """The answer cannot be written in any form that is asked for; `message` is public."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CursorInvalid(RequestError):
+    """A cursor that is none of this query: garbage, another query's, or somebody else's.
+
+    Threat: an answer that told these apart would tell what others read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("not a cursor of this query")
+        self.message = "use `next` of a page that was read with the same parameters"
 
 
 class AddressLimited(RequestError):
@@ -256,6 +279,14 @@ class LogInFailed(GatewayError):
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ExportFailed(GatewayError):
+    """Records could not be read for a file; what is written of it stays, to be gone on with."""
+
+
+class DeliveryFailed(GatewayError):
+    """A billing system does not take usage now; what it has not got is sent again later."""
 
 
 class BackupFailed(GatewayError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from auth.authenticator import Authenticator
 from auth.client_gate import ClientGate
 from auth.keyset import Keyset
+from auth.sealing import Sealer
 from auth.token_gate import TokenGate
 from auth.tokens import TokenIssuer, TokenRules, TokenVerifier
 from gateway.oauth_metadata import audiences_of
@@ -24,6 +25,7 @@ class Gate:
     verifier: TokenVerifier
     tokens: TokenGate
     clients: ClientGate
+    sealer: Sealer
 
 
 async def open_gate(settings: Settings, records: Records) -> Gate:
@@ -45,4 +47,5 @@ async def open_gate(settings: Settings, records: Records) -> Gate:
         verifier=verifier,
         tokens=tokens,
         clients=ClientGate(keyset, records.store, audiences=audiences, now=time.time),
+        sealer=records.sealer,
     )

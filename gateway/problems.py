@@ -109,6 +109,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         edge.MediaTypeUnsupported, 415, "media_type_unsupported", "The form of the body is not read"
     ),
+    Row(edge.NotAcceptable, 406, "not_acceptable", "No form that is asked for can be written"),
+    Row(edge.CursorInvalid, 422, "invalid_cursor", "The cursor is none of this query"),
     Row(edge.AddressLimited, 429, "address_limited", "Too many requests from this address"),
     Row(edge.ClientLimited, 429, "client_limited", "Too many refused attempts for this client"),
     Row(edge.TokenRequestInvalid, 400, "token_request_invalid", "The token request is malformed"),
@@ -176,6 +178,7 @@ TABLE: tuple[Row, ...] = (
     Row(usage.AnswersFull, 503, "idempotency_full", "No more answers can be kept for retries"),
     Row(usage.JournalUnavailable, 503, "journal_unavailable", "Usage cannot be recorded now"),
     Row(usage.LedgerUnavailable, 503, "ledger_unavailable", "The bill cannot be read now"),
+    Row(usage.UsageNotFound, 404, "not_found", "There is no such resource"),
     Row(usage.RangeInvalid, 422, "invalid_range", "The time range is invalid"),
     Row(SQLAlchemyError, 503, "database_unavailable", "The records cannot be reached now"),
 )

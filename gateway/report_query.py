@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from gateway.moments import microseconds, moment_of, parse_moment, rfc3339
 from gateway.usage.errors import RangeInvalid
+from gateway.usage.period_states import State
 from gateway.usage.periods import period_bounds_us, period_of
 from gateway.usage.pieces import Bucket
 from gateway.usage.reports import Group, UsageQuery, UsageReport
@@ -67,6 +68,9 @@ class UsageDocument(BaseModel):
         description="Everything that happened before this moment is counted",
         examples=["2026-11-02T09:30:00.123456Z"],
     )
+    period_state: State = Field(
+        description="Of the months that the range touches, the state of the least final one"
+    )
 
 
 def read_wish(wish: ReportWish, *, now: datetime, prefix: str = "") -> UsageQuery:
@@ -90,7 +94,7 @@ def read_wish(wish: ReportWish, *, now: datetime, prefix: str = "") -> UsageQuer
     )
 
 
-def usage_document(query: UsageQuery, report: UsageReport) -> UsageDocument:
+def usage_document(query: UsageQuery, report: UsageReport, *, period_state: State) -> UsageDocument:
     """Write the answer to a query."""
     lines = [
         UsageLine(
@@ -103,7 +107,11 @@ def usage_document(query: UsageQuery, report: UsageReport) -> UsageDocument:
         )
         for row in report.rows
     ]
-    return UsageDocument(data=lines, complete_through=_written(report.complete_through_us))
+    return UsageDocument(
+        data=lines,
+        complete_through=_written(report.complete_through_us),
+        period_state=period_state,
+    )
 
 
 def _read(text: str | None, *, name: str, default_us: int) -> int:

@@ -13,7 +13,7 @@ _SECONDS: Final = 60.0
 _ANSWER_BYTES: Final = 65_536
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
+class NoRedirects(urllib.request.HTTPRedirectHandler):
     """Threat: an answer that points elsewhere would take the password there."""
 
     def redirect_request(self, *_arguments: Any) -> None:  # noqa: ANN401 - the library's
@@ -50,7 +50,7 @@ def send(
         headers["Authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - checked above
-    opener = urllib.request.build_opener(_NoRedirects)
+    opener = urllib.request.build_opener(NoRedirects)
     try:
         with opener.open(request, timeout=_SECONDS) as response:
             return _document(response.read(_ANSWER_BYTES))

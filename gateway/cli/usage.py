@@ -9,7 +9,9 @@ import typer
 
 from gateway.cli.console import Json, show_json, show_table
 from gateway.cli.journals import add_journal_commands
+from gateway.cli.usage_export import add_export_command
 from gateway.database import check_schema, open_engine
+from gateway.reading.standing import read_standing
 from gateway.report_query import ReportWish, UsageDocument, read_wish, usage_document
 from gateway.settings import Settings, load_settings
 from gateway.usage.pieces import Bucket
@@ -20,6 +22,7 @@ _COUNTS = ("requests", "rows", "units")
 
 commands = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 add_journal_commands(commands)
+add_export_command(commands)
 
 
 def register(program: typer.Typer) -> None:
@@ -74,4 +77,6 @@ async def _report(settings: Settings, wish: ReportWish) -> UsageDocument:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         await check_schema(engine)
-        return usage_document(query, await usage_report(engine, query))
+        standing = await read_standing(engine, query.start_us, query.end_us)
+        report = await usage_report(engine, query)
+        return usage_document(query, report, period_state=standing.period_state)

@@ -7,6 +7,8 @@ UsageError
 ├── JournalUnknown       the ledger has never heard of a journal
 ├── JournalAlive         a journal that a worker delivers cannot be forgotten
 ├── LedgerUnavailable    the SQL database did not take what the journal holds
+├── DeliveryTaken        another sender works for a destination by now
+├── UsageNotFound        a tenant has no usage of what it names
 └── RangeInvalid         a report was asked for a range that has no meaning
 """
 
@@ -71,6 +73,18 @@ class LedgerUnavailable(UsageError):
         super().__init__(debug)
         self.debug = debug
         self.retry_after_seconds = retry_after_seconds
+
+
+class DeliveryTaken(UsageError):
+    """Another sender works for `destination` by now."""
+
+    def __init__(self, destination: str) -> None:
+        super().__init__(f"another sender works for {destination} now")
+        self.destination = destination
+
+
+class UsageNotFound(UsageError):
+    """A tenant has no usage of the model or the credential that it names; it may not exist."""
 
 
 class RangeInvalid(UsageError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.errors import JournalAlive, JournalUnknown
 from gateway.usage.ledger import translated
@@ -85,3 +85,13 @@ async def forget_journal(engine: AsyncEngine, journal_id: str, *, now_us: int) -
             if (await connection.execute(closed)).rowcount == 0:
                 raise JournalAlive(journal_id)
     return promise
+
+
+async def complete_through(connection: AsyncConnection) -> int:
+    """Return the least promise of the journals in use; the last one made when none is in use."""
+    table = usage_journals.c
+    found = (await connection.execute(select(table.complete_through_us, table.is_closed))).all()
+    in_use = [row.complete_through_us for row in found if not row.is_closed]
+    return int(
+        min(in_use) if in_use else max((row.complete_through_us for row in found), default=0)
+    )

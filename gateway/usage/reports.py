@@ -17,13 +17,14 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.usage.errors import RangeInvalid
 from gateway.usage.ledger import translated
 from gateway.usage.periods import DAY_US, period_bounds_us, period_of
 from gateway.usage.pieces import WIDTHS_US, Bucket, Piece, Pieces
-from gateway.usage.tables import usage_book, usage_journals, usage_records
+from gateway.usage.promises import complete_through
+from gateway.usage.tables import usage_book, usage_records
 
 Group = Literal["tenant", "model", "key"]
 
@@ -88,7 +89,7 @@ async def usage_report(engine: AsyncEngine, query: UsageQuery) -> UsageReport:
     with translated():
         async with engine.connect() as connection:
             await connection.execution_options(postgresql_readonly=True, **_isolation(engine))
-            complete_through_us = await _complete_through(connection)
+            complete_through_us = await complete_through(connection)
             folded_through_us = await connection.scalar(select(usage_book.c.folded_through_us))
             statement = _statement(query, Pieces(query.bucket, folded_through_us or 0))
             found = (await connection.execute(statement)).all()
@@ -106,16 +107,6 @@ async def month_units(engine: AsyncEngine, period: int) -> dict[str, int]:
     """
     query = UsageQuery(*period_bounds_us(period), "month", ("tenant",))
     return {row.keys[0]: row.units for row in (await usage_report(engine, query)).rows}
-
-
-async def _complete_through(connection: AsyncConnection) -> int:
-    """Return the least promise of the journals in use; the last one made when none is in use."""
-    table = usage_journals.c
-    found = (await connection.execute(select(table.complete_through_us, table.is_closed))).all()
-    in_use = [row.complete_through_us for row in found if not row.is_closed]
-    return int(
-        min(in_use) if in_use else max((row.complete_through_us for row in found), default=0)
-    )
 
 
 def _isolation(engine: AsyncEngine) -> dict[str, str]:

@@ -15,8 +15,8 @@ PATH_IDS = {
     *("tenant_id", "key_id", "client_id", "plan_id", "model", "version", "label"),
     *("admin_id", "session_id"),
 }
-QUERY_IDS = {"tenant_id", "after", "target"}
-QUERY_VALUES = {"limit", "from", "to", "bucket", "group_by", "action", "force"}
+QUERY_IDS = {"tenant_id", "key_id", "model", "after", "through", "target"}
+QUERY_VALUES = {"limit", "test", "from", "to", "bucket", "group_by", "action", "force"}
 BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token", "version"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),

@@ -57,6 +57,34 @@ def test_older_version_still_opens() -> None:
         SEALER.open(both.seal(b"private", "c"), "c")
 
 
+@given(plaintext=st.binary(min_size=1, max_size=40), context=st.text(max_size=30))
+def test_what_is_sealed_alike_opens_and_looks_the_same(plaintext: bytes, context: str) -> None:
+    """Twice the same, and under another context something else that does not open here."""
+    sealed = SEALER.seal_alike(plaintext, context)
+    assert sealed == SEALER.seal_alike(plaintext, context)
+    assert SEALER.open_alike(sealed, context) == plaintext
+    with pytest.raises(SealBroken):
+        SEALER.open_alike(SEALER.seal_alike(plaintext, context + "x"), context)
+
+
+@given(position=st.integers(0), bit=st.integers(0, 7))
+def test_changed_bit_is_found_in_what_is_sealed_alike(position: int, bit: int) -> None:
+    """Version, nonce and ciphertext are all covered."""
+    sealed = bytearray(SEALER.seal_alike(bytes(8), "cursor"))
+    sealed[position % len(sealed)] ^= 1 << bit
+    for changed in (sealed, sealed[:-1], sealed[:17], b""):
+        with pytest.raises(SealBroken):
+            SEALER.open_alike(bytes(changed), "cursor")
+
+
+def test_what_an_older_version_sealed_alike_opens() -> None:
+    """A cursor outlives the rotation of the key."""
+    sealed = SEALER.seal_alike(b"place", "cursor")
+    both = Sealer(VersionedSecret({2: TWO, 1: ONE}))
+    assert both.open_alike(sealed, "cursor") == b"place"
+    assert both.seal_alike(b"place", "cursor") != sealed
+
+
 def test_key_is_in_no_text() -> None:
     """A traceback of a sealer shows nothing."""
     assert repr(SEALER) == "Sealer()"

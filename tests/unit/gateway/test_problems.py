@@ -23,6 +23,9 @@ MODULES = (
 NEVER_ANSWERED = {
     "AuditBroken",
     "BackupFailed",
+    "DeliveryFailed",
+    "DeliveryTaken",
+    "ExportFailed",
     "LogInFailed",
     "JournalAlive",
     "JournalInUse",

@@ -48,7 +48,7 @@ def test_lines_name_the_group_keys_that_were_asked_for() -> None:
     """Other group keys are absent, not null."""
     query = read_wish(ReportWish(group_by="model"), now=NOW)
     row = UsageRow(_us(2026, 12, 1), _us(2026, 12, 2), ("housing",), 2, 3, 3)
-    document = usage_document(query, UsageReport([row], _us(2026, 12, 31)))
+    document = usage_document(query, UsageReport([row], _us(2026, 12, 31)), period_state="open")
     assert document.model_dump(mode="json", exclude_unset=True) == {
         "data": [
             {
@@ -61,4 +61,5 @@ def test_lines_name_the_group_keys_that_were_asked_for() -> None:
             }
         ],
         "complete_through": "2026-12-31T00:00:00Z",
+        "period_state": "open",
     }

@@ -92,6 +92,9 @@ OPERATIONS = {
     "removeModelLabel": Operation("DELETE", f"{_MODEL}/labels/own", frozenset({MODELS_WRITE})),
     "listAudit": Operation("GET", "/v1/audit", frozenset({AUDIT_READ})),
     "getUsage": Operation("GET", "/v1/usage", frozenset({USAGE_READ, USAGE_READ_ALL})),
+    "listUsageRecords": Operation(
+        "GET", "/v1/usage/records", frozenset({USAGE_READ, USAGE_READ_ALL})
+    ),
     "createPlan": Operation("POST", "/v1/plans", frozenset({PLANS_WRITE}), {"name": "x"}),
     "listPlans": Operation("GET", "/v1/plans", frozenset({TENANTS_READ, PLANS_WRITE})),
     "getPlan": Operation("GET", "/v1/plans/plan_0", frozenset({TENANTS_READ, PLANS_WRITE})),

@@ -1,0 +1,1 @@
+"""Hand the ledger out: records and reports as JSON, NDJSON, CSV or Parquet, with a checksum."""

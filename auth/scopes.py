@@ -14,9 +14,10 @@ PLANS_WRITE: Final = "plans:write"
 USAGE_READ_ALL: Final = "usage:read:all"
 AUDIT_READ: Final = "audit:read"
 MODELS_WRITE: Final = "models:write"
+USAGE_WRITE: Final = "usage:write"
 
 PLATFORM_SCOPES: Final = frozenset(
-    {TENANTS_READ, TENANTS_WRITE, PLANS_WRITE, USAGE_READ_ALL, MODELS_WRITE}
+    {TENANTS_READ, TENANTS_WRITE, PLANS_WRITE, USAGE_READ_ALL, USAGE_WRITE, MODELS_WRITE}
 )
 """Scopes over every tenant: only for keys of the tenant `platform`."""
 
@@ -37,6 +38,7 @@ DESCRIPTIONS: Final = {
     TENANTS_WRITE: "Create and change tenants",
     PLANS_WRITE: "Create plans",
     USAGE_READ_ALL: "Read every tenant's usage",
+    USAGE_WRITE: "Close months and correct usage",
     AUDIT_READ: "Read what was changed by whom",
     MODELS_WRITE: "Register models",
 }

@@ -179,6 +179,12 @@ TABLE: tuple[Row, ...] = (
     Row(usage.JournalUnavailable, 503, "journal_unavailable", "Usage cannot be recorded now"),
     Row(usage.LedgerUnavailable, 503, "ledger_unavailable", "The bill cannot be read now"),
     Row(usage.UsageNotFound, 404, "not_found", "There is no such resource"),
+    Row(usage.PeriodNotFound, 404, "period_not_found", "There is no such month"),
+    Row(usage.PeriodNotOver, 409, "period_not_over", "The month is not over"),
+    Row(usage.EarlierPeriodOpen, 409, "earlier_period_open", "An earlier month is not closed"),
+    Row(usage.RecordNotFound, 404, "record_not_found", "There is no such record"),
+    Row(usage.CorrectionExists, 409, "correction_exists", "The id stands for another record"),
+    Row(usage.CorrectionRefused, 409, "correction_refused", "The correction cannot be made"),
     Row(usage.RangeInvalid, 422, "invalid_range", "The time range is invalid"),
     Row(SQLAlchemyError, 503, "database_unavailable", "The records cannot be reached now"),
 )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from gateway.moments import microseconds, moment_of, parse_moment, rfc3339
 from gateway.usage.errors import RangeInvalid
-from gateway.usage.period_states import State
+from gateway.usage.period_records import State
 from gateway.usage.periods import period_bounds_us, period_of
 from gateway.usage.pieces import Bucket
 from gateway.usage.reports import Group, UsageQuery, UsageReport

@@ -43,6 +43,9 @@ SUBCOMMANDS: Final = {
         "backup", "Copy journals, SQLite records and secrets, beside a running server."
     ),
     "usage": Subcommand("usage", "Read the bill: requests, rows and units."),
+    "periods": Subcommand(
+        "periods", "Close months, show what they come to, and prove that nobody changed them."
+    ),
     "check": Subcommand("models", "Check a model repository before it is served."),
     "models": Subcommand("models", "Look at the models of the repository."),
     "plans": Subcommand("plans", "Create, list and show plans: the limits that tenants buy."),

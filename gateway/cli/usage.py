@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.console import Json, show_json, show_table
+from gateway.cli.corrections import add_correction_command
 from gateway.cli.journals import add_journal_commands
 from gateway.cli.usage_export import add_export_command
 from gateway.database import check_schema, open_engine
@@ -23,6 +24,7 @@ _COUNTS = ("requests", "rows", "units")
 commands = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 add_journal_commands(commands)
 add_export_command(commands)
+add_correction_command(commands)
 
 
 def register(program: typer.Typer) -> None:

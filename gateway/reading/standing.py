@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.moments import moment_of, rfc3339
 from gateway.usage.ledger import translated
-from gateway.usage.period_states import State, period_states
+from gateway.usage.period_records import State
+from gateway.usage.period_states import period_states
 from gateway.usage.periods import wall_clock_us
 from gateway.usage.promises import complete_through
 

@@ -9,6 +9,18 @@ UsageError
 ├── LedgerUnavailable    the SQL database did not take what the journal holds
 ├── DeliveryTaken        another sender works for a destination by now
 ├── UsageNotFound        a tenant has no usage of what it names
+├── PeriodError
+│   ├── PeriodNotFound   a text that names no month, or one from before the bill began
+│   ├── PeriodNotOver    a month that still runs cannot be closed
+│   ├── EarlierPeriodOpen  a month is closed after those before it
+│   ├── PeriodOpen       what is not closed can neither be verified nor pruned
+│   ├── PeriodWaits      a journal has not promised that it has delivered the month
+│   ├── PeriodPruned     the records of a closed month are no longer kept
+│   └── PeriodBroken     the records are not those that were closed
+├── CorrectionError
+│   ├── RecordNotFound   there is no record of this request
+│   ├── CorrectionRefused  a correction that has no meaning, or would leave less than nothing
+│   └── CorrectionExists the id of a correction stands for another record
 └── RangeInvalid         a report was asked for a range that has no meaning
 """
 
@@ -93,3 +105,109 @@ class RangeInvalid(UsageError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class PeriodError(UsageError):
+    """A month is not as it would have to be; `message` may be shown."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class PeriodNotFound(PeriodError):
+    """A text names no month, or one from before the bill began."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such month: it is written like 202611")
+
+
+class PeriodNotOver(PeriodError):
+    """The month `period` still runs, or has not begun."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__(f"{period} is not over")
+        self.period = period
+
+
+class EarlierPeriodOpen(PeriodError):
+    """The month `period` is to be closed first."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__(f"months are closed in order: close {period} first")
+        self.period = period
+
+
+class PeriodOpen(PeriodError):
+    """The month `period` is not closed."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__(f"{period} is not closed")
+        self.period = period
+
+
+class PeriodWaits(PeriodError):
+    """Nobody knows yet that all of the month is in the ledger; `journal_ids` hold it back."""
+
+    def __init__(self, period: int, journal_ids: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{period} is closing: {len(journal_ids)} journals have not delivered all of it: "
+            f"{' '.join(journal_ids)}; start their servers, or, if one is lost for good, run "
+            f"`tollgate usage forget {journal_ids[0]}`; then close the month again"
+        )
+        self.period = period
+        self.journal_ids = journal_ids
+
+
+class PeriodPruned(PeriodError):
+    """The records of the month `period` are no longer kept."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__(f"the records of {period} were pruned: its document alone is left")
+        self.period = period
+
+
+class PeriodBroken(PeriodError):
+    """The records of a closed month are not those that were closed.
+
+    Attributes:
+        period: the month.
+        finding: what was done to the first of them that differs.
+        sequence: its number; None where only the whole is known to differ.
+    """
+
+    def __init__(
+        self, period: int, finding: str, *, sequence: int | None = None, request_id: str = ""
+    ) -> None:
+        named = f" (request {request_id})" if request_id else ""
+        record = "" if sequence is None else f"record {sequence}{named} was "
+        super().__init__(f"{period} is not as it was closed: {record}{finding}")
+        self.period = period
+        self.finding = finding
+        self.sequence = sequence
+
+
+class CorrectionError(UsageError):
+    """A correction cannot be made; `message` may be shown."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RecordNotFound(CorrectionError):
+    """The ledger has no record of a request that could be corrected."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no record of such a request")
+
+
+class CorrectionRefused(CorrectionError):
+    """The correction has no meaning, or would leave less than nothing."""
+
+
+class CorrectionExists(CorrectionError):
+    """The id of the correction stands for another record."""
+
+    def __init__(self) -> None:
+        super().__init__("the id stands for another record")

@@ -13,11 +13,11 @@ from urllib.parse import quote, urlencode
 
 PATH_IDS = {
     *("tenant_id", "key_id", "client_id", "plan_id", "model", "version", "label"),
-    *("admin_id", "session_id"),
+    *("admin_id", "session_id", "period"),
 }
 QUERY_IDS = {"tenant_id", "key_id", "model", "after", "through", "target"}
 QUERY_VALUES = {"limit", "test", "from", "to", "bucket", "group_by", "action", "force"}
-BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token", "version"}
+BODY_IDS = {"plan_id", "models", "scopes", "client_id", "token", "version", "request_id"}
 BODY_VALUES = {
     *("name", "status", "requests_per_second", "burst", "units_per_month", "max_in_flight"),
     *("expires_at", "test", "limits", "networks", "overlap_seconds", "instances", "signature_name"),
@@ -26,6 +26,7 @@ BODY_VALUES = {
     *("jwks", "grant_type", "resource", "scope", "token_type_hint"),
     *("client_secret", "client_assertion_type", "client_assertion"),
     *("inputs", "outputs", "id", "ready", "parameters"),
+    *("correction_id", "rows", "units", "reason"),
     *("jwks", "username", "password", "totp", "device_token", "disabled", "current_password"),
 }
 SMUGGLED = ("tenant_id", "key_id", "client_id")
@@ -58,6 +59,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "pushModelVersion": {"no": "model"},
     "promoteModelVersion": {"version": "999"},
     "setModelLabel": {"version": "999"},
+    "createCorrection": {"request_id": "none", "rows": -1, "reason": "x"},
 }
 """A body for each operation that has one; where it would change the caller's own, a bad one."""
 

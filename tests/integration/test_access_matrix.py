@@ -53,7 +53,7 @@ _ABSENT = {"retireModelVersion": {"version": "999"}}
 
 _CODES = {
     401: {"unauthenticated", "invalid_client"},
-    404: {"not_found", "model_not_found", "trial_not_found"},
+    404: {"not_found", "model_not_found", "trial_not_found", "record_not_found"},
     409: {"nothing_before"},
     422: {"model_refused"},
 }
@@ -73,7 +73,7 @@ class Gate:
         """Make one request for each operation, its ids to be filled in."""
         document = (await self.client.get("/openapi.json")).json()
         ids = dict.fromkeys(PATH_IDS, "0")
-        own = ids | {"model": MODEL, "version": "1", "label": "champion"}
+        own = ids | {"model": MODEL, "version": "1", "label": "champion", "period": "197001"}
         return [request for request, _ in requests_of(document, own)]
 
     async def ask(self, request: Request, credential: str) -> httpx.Response:

@@ -110,6 +110,7 @@ def make_neighbours(server: Server) -> Neighbours:
         "model": "shared",
         "version": "1",
         "label": "champion",
+        "period": "197001",
         "admin_id": "adm_0000000000000000",
         "session_id": "ses_0000000000000000",
     }

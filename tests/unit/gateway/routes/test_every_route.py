@@ -24,6 +24,7 @@ from auth.scopes import (
     TENANTS_WRITE,
     USAGE_READ,
     USAGE_READ_ALL,
+    USAGE_WRITE,
 )
 from auth.tenants import PLATFORM_TENANT_ID
 from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
@@ -94,6 +95,15 @@ OPERATIONS = {
     "getUsage": Operation("GET", "/v1/usage", frozenset({USAGE_READ, USAGE_READ_ALL})),
     "listUsageRecords": Operation(
         "GET", "/v1/usage/records", frozenset({USAGE_READ, USAGE_READ_ALL})
+    ),
+    "listPeriods": Operation("GET", "/v1/periods", frozenset({USAGE_READ_ALL, USAGE_WRITE})),
+    "getPeriod": Operation("GET", "/v1/periods/197001", frozenset({USAGE_READ_ALL, USAGE_WRITE})),
+    "closePeriod": Operation("POST", "/v1/periods/197001/close", frozenset({USAGE_WRITE})),
+    "createCorrection": Operation(
+        "POST",
+        "/v1/usage/corrections",
+        frozenset({USAGE_WRITE}),
+        {"request_id": "none", "rows": -1, "reason": "x"},
     ),
     "createPlan": Operation("POST", "/v1/plans", frozenset({PLANS_WRITE}), {"name": "x"}),
     "listPlans": Operation("GET", "/v1/plans", frozenset({TENANTS_READ, PLANS_WRITE})),

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.database import create_engine, migrate
+from gateway.usage.period_tables import usage_periods
 from gateway.usage.tables import metadata
 
 
@@ -31,6 +32,7 @@ def described(connection: Connection) -> dict[str, object]:
 @pytest.fixture
 async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
     """Open an empty database of either kind."""
+    assert usage_periods.metadata is metadata
     engine = create_engine(empty_url)
     yield engine
     await engine.dispose()

@@ -1,0 +1,1 @@
+"""Invoices made from a closed month, and a check of them."""

@@ -1,0 +1,1 @@
+"""Close months, correct what was recorded, and say what a month comes to."""

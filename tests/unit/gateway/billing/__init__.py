@@ -1,0 +1,1 @@
+"""Tests of closed months and corrections."""

@@ -1,0 +1,220 @@
+"""Workers, the server, Redis and PostgreSQL are killed at random under load: I1 to I5, and I8.
+
+TOLLGATE_SOAK_KILLS says how many kills the long run makes (1,000 by default), and
+TOLLGATE_SOAK_REPORT where it leaves its report.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kill_load import LANES, KillLoad
+from tests.population import populate
+from tests.postgres_server import PostgresServer, name_of
+from tests.redis_server import RedisServer, running_redis
+from tests.stack import Stack, running_stack
+
+KINDS = {"redis": 35, "postgres": 33, "worker": 26, "server": 6}
+"""What is killed, and how often of a hundred; a worker takes seconds of CPU to start again."""
+
+SECOND_SHARE = 0.25
+"""How often something else is killed before the first is back: during adoption, in a commit."""
+
+MOST_WAIT_SECONDS = 0.4
+ENOUGH = 8
+RECOVERY_SECONDS = 60.0
+CHECK_EVERY = 50
+SEED = 20261129
+
+
+@dataclass
+class Report:
+    """What a run did and found."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    longest_recovery_seconds: float = 0.0
+    served: int = 0
+    statuses: dict[int, int] = field(default_factory=dict)
+    replays: int = 0
+    broken_connections: int = 0
+    records: int = 0
+    records_without_an_answer: int = 0
+    checks: int = 0
+
+
+@dataclass
+class Machine:
+    """Everything that can be killed."""
+
+    stack: Stack
+    redis: RedisServer
+    postgres: PostgresServer
+    report: Report = field(default_factory=Report)
+    sequence: int = 0
+    ids: set[str] = field(default_factory=set)
+
+    def kill(self, kind: str, moments: random.Random) -> bool:
+        """Kill one thing, and start again what does not start itself; False if it was not there."""
+        if kind == "worker":
+            pids = self.stack.worker_pids()
+            with contextlib.suppress(ProcessLookupError):
+                self.stack.kill_worker(moments.choice(pids or [0]) or 2**22)
+                return True
+            return False
+        if kind == "redis":
+            self.redis.kill()
+            self.redis.start()
+        elif kind == "postgres":
+            self.postgres.kill()
+            self.postgres.start()
+        else:
+            self.stack.kill()
+            self.stack.begin()
+        return True
+
+    def ask(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask the ledger's database."""
+        url = self.stack.settings["TOLLGATE_DATABASE_URL"]
+        return self.postgres.ask(statement, database=name_of(url))
+
+
+@pytest.fixture
+def machine(tmp_path: Path, own_postgres: PostgresServer) -> Iterator[Machine]:
+    """Run three workers on Redis and PostgreSQL of their own."""
+    url = own_postgres.create_database()
+    with (
+        running_redis(tmp_path) as redis,
+        running_stack(tmp_path, workers=3, redis_url=redis.url, database_url=url) as stack,
+    ):
+        yield Machine(stack, redis, own_postgres)
+
+
+async def until_served(load: KillLoad, machine: Machine) -> None:
+    """Wait until answers come again, and note how long that took."""
+    began, enough = time.monotonic(), len(load.log.served) + ENOUGH
+    while len(load.log.served) < enough:
+        assert time.monotonic() - began < RECOVERY_SECONDS, machine.stack.log()[-4000:]
+        await asyncio.sleep(0.01)
+    took = time.monotonic() - began
+    machine.report.longest_recovery_seconds = max(machine.report.longest_recovery_seconds, took)
+
+
+async def kill_once(load: KillLoad, machine: Machine, moments: random.Random) -> None:
+    """Kill one thing at a random moment, sometimes another at once, and wait for answers."""
+    await asyncio.sleep(moments.uniform(0.0, MOST_WAIT_SECONDS))
+    kinds = moments.choices(list(KINDS), list(KINDS.values()), k=2)
+    for kind in kinds if moments.random() < SECOND_SHARE else kinds[:1]:
+        if await asyncio.to_thread(machine.kill, kind, moments):
+            machine.report.kills[kind] += 1
+        await asyncio.sleep(moments.uniform(0.0, MOST_WAIT_SECONDS / 4))
+    await until_served(load, machine)
+
+
+def read_on(machine: Machine, load: KillLoad) -> None:
+    """Compare what was added to the ledger with what the clients saw; numbers have no gap."""
+    rows = machine.ask(
+        "SELECT sequence, request_id, tenant_id, key_id, model, version, rows, units"  # noqa: S608 - a number
+        f" FROM usage_records WHERE outcome = 'ok' AND sequence > {machine.sequence}"
+        " ORDER BY sequence"
+    )
+    for sequence, request_id, tenant_id, key_id, model, version, count, units in rows:
+        machine.sequence += 1
+        assert sequence == machine.sequence
+        name = str(request_id)
+        assert name not in machine.ids, f"{name} is billed twice"
+        assert name not in load.log.refused, f"{name} was refused and is billed"
+        machine.ids.add(name)
+        seen = load.log.served.get(name)
+        if seen is not None:
+            expected = (seen.tenant_id, seen.key_id, "housing", "1", seen.rows, seen.rows)
+            assert (tenant_id, key_id, model, version, count, units) == expected
+
+
+def check(machine: Machine, load: KillLoad) -> None:
+    """Wait until everything that was answered is billed, and compare all of it."""
+    served = set(load.log.served)
+
+    def is_delivered() -> bool:
+        read_on(machine, load)
+        return served <= machine.ids
+
+    machine.stack.wait_until(is_delivered, "everything answered is billed")
+    sums = "sum(requests), sum(rows), sum(units)"
+    [hours] = machine.ask(f"SELECT {sums} FROM usage_hours")  # noqa: S608 - our own names
+    [records] = machine.ask("SELECT count(*), sum(rows), sum(units) FROM usage_records")
+    assert machine.ask("SELECT count(*) FROM usage_conflicts") == [(0,)]
+    assert hours == records or hours[0] != records[0]  # a delivery may fall between the two
+    assert load.log.billed_twice == []
+    machine.report.checks += 1
+
+
+async def kill_under_load(machine: Machine, kills: int) -> KillLoad:
+    """Make so many kills, comparing the bill now and then, and return the load that saw them."""
+    moments = random.Random(SEED)  # noqa: S311 - moments, not secrets
+    callers = await asyncio.to_thread(populate, machine.stack, tenants=3, keys_each=2)
+    load, began = KillLoad(machine.stack, callers), time.monotonic()
+    running = asyncio.create_task(load.run())
+    await until_served(load, machine)
+    next_check = CHECK_EVERY
+    while (made := sum(machine.report.kills.values())) < kills:
+        await kill_once(load, machine, moments)
+        if made >= next_check:
+            next_check += CHECK_EVERY
+            await asyncio.to_thread(check, machine, load)
+            print(f"{made} kills after {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+    load.stop()
+    await running
+    machine.report.seconds = time.monotonic() - began
+    return load
+
+
+def finish(machine: Machine, load: KillLoad) -> Report:
+    """Start and stop once more, and compare everything for the last time."""
+    report, log = machine.report, load.log
+    machine.stack.kill()
+    machine.stack.start()
+    check(machine, load)
+    assert machine.stack.stop() == 0
+    read_on(machine, load)
+    [hours] = machine.ask("SELECT sum(requests), sum(rows), sum(units) FROM usage_hours")
+    assert [hours] == machine.ask("SELECT count(*), sum(rows), sum(units) FROM usage_records")
+    report.served, report.records = len(log.served), len(machine.ids)
+    report.records_without_an_answer = len(machine.ids - set(log.served))
+    report.statuses, report.replays = dict(log.statuses), log.replays
+    report.broken_connections = log.broken
+    print(json.dumps(asdict(report)))  # noqa: T201 - the run's own report
+    return report
+
+
+def hold(machine: Machine, kills: int) -> None:
+    """Make the kills, write the report, and say whether the invariants held."""
+    load = asyncio.run(kill_under_load(machine, kills))
+    report = finish(machine, load)
+    kept = os.environ.get("TOLLGATE_SOAK_REPORT")
+    if kept:
+        Path(kept).write_text(json.dumps(asdict(report), indent=2))
+    processes = report.kills["worker"] + report.kills["server"]
+    assert report.broken_connections <= LANES * processes
+    assert report.records_without_an_answer <= load.log.lost
+    assert set(report.statuses) <= {200, 409, 503}
+
+
+def test_few_kills_of_everything_lose_and_double_nothing(machine: Machine) -> None:
+    """Every answer is on the bill once, whatever was killed when."""
+    hold(machine, 6)
+
+
+@pytest.mark.soak
+def test_thousand_kills_of_everything_lose_and_double_nothing(machine: Machine) -> None:
+    """The same, a thousand times."""
+    hold(machine, int(os.environ.get("TOLLGATE_SOAK_KILLS", "1000")))

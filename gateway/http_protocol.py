@@ -10,6 +10,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.dataplane.request_ids import RequestIds
+from gateway.dataplane.watch import LOST
 from gateway.errors import GatewayError, HeadTooLarge, RequestInvalid
 from gateway.http_server import DrainableState
 from gateway.observability.observer import RequestObserver
@@ -51,8 +52,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the head that will not come."""
+        """Forget the head that will not come, and tell a request that its client has left."""
         self._stop_head_timer()
+        if self.cycle is not None:
+            self.cycle.scope[LOST] = True  # type: ignore[literal-required] # ours, not ASGI's
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

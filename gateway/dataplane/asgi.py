@@ -19,7 +19,7 @@ from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.request_body import Body, BodyReader
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.timeouts import read_timeout
-from gateway.dataplane.watch import Receive, Watch
+from gateway.dataplane.watch import LOST, Receive, Watch
 from gateway.errors import MethodNotAllowed
 from gateway.limits.headers import limit_headers
 from gateway.observability.exchange import Exchange
@@ -59,6 +59,8 @@ class PredictionDoor:
             if isinstance(outcome, Problem):
                 await send_problem(send, outcome, request_id)
                 return
+            if LOST in scope and outcome.usage is not None:
+                await scope["state"]["services"].prediction.mark_lost(outcome.usage)
             headers = _answer_headers(outcome, request_id)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": outcome.encoded.body})

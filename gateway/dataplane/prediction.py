@@ -8,6 +8,7 @@ and an error is never on the bill. Nothing here knows HTTP or gRPC.
 
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -26,7 +27,7 @@ from gateway.limits.policy import Policy
 from gateway.usage.answers import KeptAnswer
 from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
-from gateway.usage.record import UsageRecord
+from gateway.usage.record import UsageRecord, lost_mark
 from inference.batcher import Prediction
 from inference.errors import DeadlineExceeded, ModelFailed, ModelNotFound, QueueFull
 from inference.predictor import Predictor
@@ -108,6 +109,9 @@ class Answer:
     record_seconds: float
     replay_of: str = ""
     """The id of the request that ran, where this answer was given before; empty where it ran."""
+
+    usage: UsageRecord | None = None
+    """What was billed for it; None where it was given before."""
 
 
 class PredictionPath:
@@ -244,8 +248,16 @@ class PredictionPath:
             self._limiter.release(grant, outcome)
         self.after_answer(call, decoded, prediction)
         times = (decoded_at - began, admitted - started, perf_counter() - predicted)
-        version = call.model.version
-        return Answer(encoded, units, version, grant.policy, grant, prediction, rows, *times)
+        version, policy = call.model.version, grant.policy
+        return Answer(encoded, units, version, policy, grant, prediction, rows, *times, "", usage)
+
+    async def mark_lost(self, usage: UsageRecord) -> None:
+        """Write down that nobody was there any more when an answer that is billed was sent.
+
+        The record stays on the bill: the model ran, and its caller may have it all the same.
+        """
+        with suppress(JournalUnavailable):
+            await self._journal.record(lost_mark(usage, occurred_at_us=self._journal.stamp()))
 
     async def admit_replay(self, call: Call) -> Grant:
         """Admit a call that runs nothing: it counts for the rate and in flight, and costs no units.

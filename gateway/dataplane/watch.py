@@ -15,6 +15,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Reason = BodyTooSlow | ClientDisconnected | DeadlineExceeded
 
 PATIENCE_SECONDS = 0.05
+LOST = "tollgate.lost"
+"""Stands in the scope of a request whose connection is gone."""
 
 
 class Watch:

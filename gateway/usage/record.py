@@ -39,3 +39,19 @@ class UsageRecord(NamedTuple):
     corrects: str = ""
     """The request id of the record that this one marks or corrects; empty for a record of its own.
     """
+
+
+def lost_mark(record: UsageRecord, *, occurred_at_us: int) -> UsageRecord:
+    """Return the mark of an answer that did not reach its caller; the answer stays billed."""
+    return record._replace(
+        request_id=f"{record.request_id}.lost",
+        occurred_at_us=occurred_at_us,
+        rows=0,
+        units=0,
+        queue_us=0,
+        compute_us=0,
+        bytes_in=0,
+        bytes_out=0,
+        outcome="lost",
+        corrects=record.request_id,
+    )

@@ -1,0 +1,160 @@
+"""Every way for a request to end, over the real door, and what of it stands on the bill."""
+
+import socket
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.usage.outcomes import OUTCOMES
+from tests.faults.disks import FileSizeLimit
+from tests.load import Caller, prediction_request
+from tests.population import make_caller, make_plan, make_tenant, populate
+from tests.repositories import write_model
+from tests.serving import ROOT, Answer, Server, free_port
+from tests.unit.inference.onnx_models import lookup_model
+
+GOOD: dict[str, object] = {"instances": [1]}
+FAILING: dict[str, object] = {"instances": [99]}
+ABORTS = 40
+PATH = "/v1/models/lookup:predict"
+TABLE = {outcome.name: outcome for outcome in OUTCOMES}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run a server with a model that fails on some values."""
+    repository = tmp_path_factory.mktemp("models")
+    write_model(repository, "lookup", lookup_model())
+    settings = {"TOLLGATE_MODEL_REPOSITORY": str(repository)}
+    running = Server(tmp_path_factory.mktemp("data"), free_port(), settings=settings)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def caller(server: Server) -> Caller:
+    """Make somebody whom no limit binds."""
+    return populate(server, tenants=1, keys_each=1)[0]
+
+
+def records(server: Server, *, key: str = "corrects") -> list[tuple[str, str]]:
+    """Read the outcome of every record, and one thing more, after all are delivered."""
+    answer = server.call("GET", "/v1/usage", key=server.demo["billing_key"])
+    assert answer.status == 200
+    path = server.data_dir / "tollgate.db"
+    with closing(sqlite3.connect(path)) as connection:
+        query = f"SELECT outcome, {key} FROM usage_records ORDER BY sequence"  # noqa: S608 - our own
+        return connection.execute(query).fetchall()
+
+
+def ask(server: Server, caller: Caller, body: object, **headers: str) -> Answer:
+    """Ask for a prediction with some headers."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return server.call("POST", PATH, key=caller.api_key, body=body, headers=named)
+
+
+def refused(server: Server, _: Caller) -> Answer:
+    """Ask twice with a plan that allows one request."""
+    tenant_id = make_tenant(server, make_plan(server, requests_per_second=1, burst=1))
+    poor = make_caller(server, tenant_id, expires_at=None)
+    limited = [ask(server, poor, GOOD) for _ in range(2)]
+    assert limited[0].status == 200
+    return limited[1]
+
+
+def without_room(server: Server, caller: Caller) -> Answer:
+    """Ask while no file may grow, until the journal has found out."""
+    disk = FileSizeLimit()
+    disk.fill(server)
+    try:
+        for _ in range(5000):
+            answer = ask(server, caller, GOOD)
+            if answer.status != 200:
+                return answer
+        raise AssertionError("the disk was never full")
+    finally:
+        disk.free(server)
+        server._wait_until_ready()
+
+
+def answered_again(server: Server, caller: Caller) -> Answer:
+    """Ask twice with one key."""
+    twice = [ask(server, caller, GOOD, idempotency_key="once") for _ in range(2)]
+    assert twice[0].body == twice[1].body
+    return twice[1]
+
+
+ENDINGS: dict[str, tuple[Callable[[Server, Caller], Answer], int, int]] = {
+    "answered": (lambda server, caller: ask(server, caller, GOOD), 200, 1),
+    "answered again": (answered_again, 200, 1),
+    "client error": (lambda server, caller: ask(server, caller, {"instances": ["x"]}), 422, 0),
+    "refused": (refused, 429, 1),
+    "model error": (lambda server, caller: ask(server, caller, FAILING), 400, 0),
+    "deadline": (
+        lambda server, caller: ask(server, caller, GOOD, x_request_timeout="0.000001"),
+        504,
+        0,
+    ),
+}
+"""How to reach an outcome, its status, and how many answers on the way there are billed."""
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_only_answers_are_billed(server: Server, caller: Caller, name: str) -> None:
+    """The record of an answer that was given, and nothing for any other outcome."""
+    reach, status, billed = ENDINGS[name]
+    before = len(records(server))
+    assert reach(server, caller).status == status
+    assert [outcome for outcome, _ in records(server)[before:]] == ["ok"] * billed
+    assert TABLE[name].is_billed == (name == "answered")
+
+
+def test_what_finds_no_room_is_not_billed(server: Server, caller: Caller) -> None:
+    """Only what was answered while the journal still took it."""
+    served = len(records(server))
+    answer = without_room(server, caller)
+    assert (answer.status, TABLE["no room"].is_billed) == (503, False)
+    names = [name for _, name in records(server, key="request_id")[served:]]
+    assert answer.headers["x-request-id"] not in names
+
+
+def abort(server: Server, request: bytes) -> None:
+    """Send a request and be gone at once, without a goodbye."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(request)
+
+
+def test_answer_that_nobody_waits_for_is_billed_and_marked(server: Server, caller: Caller) -> None:
+    """Of callers who leave at once some are cancelled, some answered, and some answers are lost.
+
+    A mark names a record that is billed, once, and costs nothing.
+    """
+    request = prediction_request(caller, GOOD).replace(b"/housing:", b"/lookup:")
+    before, deadline = len(records(server)), time.monotonic() + 30
+    marks: list[str] = []
+    while not marks and time.monotonic() < deadline:
+        for _ in range(ABORTS):
+            abort(server, request)
+        found = records(server)[before:]
+        marks = [corrects for outcome, corrects in found if outcome == "lost"]
+    ids = [name for outcome, name in records(server, key="request_id") if outcome == "ok"]
+    assert marks
+    assert len(set(marks)) == len(marks)
+    assert set(marks) <= set(ids)
+
+
+def test_page_shows_the_table() -> None:
+    """What customers read is what the code says."""
+    page = Path(ROOT / "docs" / "billing.md").read_text(encoding="utf-8")
+    for outcome in OUTCOMES:
+        kinds = ", ".join(f"`{kind}`" for kind in outcome.records) or "none"
+        billed = "yes" if outcome.is_billed else "no"
+        line = f"| {outcome.name} | {outcome.when} | {outcome.status} | {billed} | {kinds} |"
+        assert line in page

@@ -19,6 +19,8 @@ from gateway.background import keep_fresh, keep_tidy
 from gateway.data_folder import JOURNALS
 from gateway.dataplane.idempotency import Idempotency
 from gateway.dataplane.prediction import PredictionPath
+from gateway.delivery.background import keep_delivering, open_deliverers
+from gateway.delivery.deliverer import Deliverer
 from gateway.errors import RepositoryMissing, SettingInvalid
 from gateway.gate import Gate, open_gate
 from gateway.limits.limiter import Limiter
@@ -78,6 +80,7 @@ class Services:
     prediction: PredictionPath
     idempotency: Idempotency
     trials: Trials
+    deliverers: tuple[Deliverer, ...]
 
     @property
     def keyset(self) -> Keyset:
@@ -139,15 +142,12 @@ async def open_services(
         attempts = _count_attempts(settings)
         people = await stack.enter_async_context(open_people(settings, records))
         models = await _open_models(settings, records.store, gate.keyset, stack=stack)
-        trials, predictor = models.trials, models.predictor
         engine = records.gate_engine
         bill = _open_bill(settings, engine, stack, on_prepared=on_prepared)
         journal, shipper, claims = await bill
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
         await _read_in(gate.keyset, limiter, engine)
-        path = _build_path(
-            settings, gate, trials=trials, predictor=predictor, limiter=limiter, journal=journal
-        )
+        path = _build_path(settings, gate, models=models, limiter=limiter, journal=journal)
         services = Services(
             settings=settings,
             engine=records.engine,
@@ -159,33 +159,29 @@ async def open_services(
             people=people,
             vetter=models.vetter,
             registry=models.registry,
-            predictor=predictor,
+            predictor=models.predictor,
             limiter=limiter,
             journal=journal,
             shipper=shipper,
             prediction=path,
             idempotency=open_idempotency(settings, path, journal, claims=claims, stack=stack),
-            trials=trials,
+            trials=models.trials,
+            deliverers=open_deliverers(settings, engine),
         )
         await _keep_up(services, stack)
         yield services
 
 
 def _build_path(
-    settings: Settings,
-    gate: Gate,
-    *,
-    trials: Trials,
-    predictor: Predictor,
-    limiter: Limiter,
-    journal: Journal,
+    settings: Settings, gate: Gate, *, models: "_Models", limiter: Limiter, journal: Journal
 ) -> PredictionPath:
     """Let the four pillars meet."""
+    trials = models.trials
     path = PredictionPath(
         keyset=gate.keyset,
         authenticator=gate.authenticator,
         router=trials.router,
-        predictor=predictor,
+        predictor=models.predictor,
         limiter=limiter,
         journal=journal,
         loop_time=asyncio.get_running_loop().time,
@@ -204,6 +200,7 @@ async def _keep_up(services: Services, stack: contextlib.AsyncExitStack) -> None
     await stack.enter_async_context(keep_tidy(store))
     max_age = services.settings.signing_key_age
     await stack.enter_async_context(keep_signing_keys(store, max_age=max_age))
+    await stack.enter_async_context(keep_delivering(services.deliverers))
 
 
 def _count_attempts(settings: Settings) -> FailedAttempts:

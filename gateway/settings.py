@@ -234,6 +234,11 @@ class Settings(BaseModel):
     staler.
     """
 
+    deliveries: Path | None = None
+    """TOML file that names the billing systems which usage is sent to in the background; see
+    `docs/billing.md`. Unset: none.
+    """
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is written to standard error."""
 

@@ -11,6 +11,7 @@ from gateway.cli.console import Json, show_json, show_table
 from gateway.cli.corrections import add_correction_command
 from gateway.cli.journals import add_journal_commands
 from gateway.cli.usage_export import add_export_command
+from gateway.cli.usage_send import add_send_commands
 from gateway.database import check_schema, open_engine
 from gateway.reading.standing import read_standing
 from gateway.report_query import ReportWish, UsageDocument, read_wish, usage_document
@@ -25,6 +26,7 @@ commands = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 add_journal_commands(commands)
 add_export_command(commands)
 add_correction_command(commands)
+add_send_commands(commands)
 
 
 def register(program: typer.Typer) -> None:

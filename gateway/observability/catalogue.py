@@ -140,6 +140,22 @@ LEDGER_CONFLICTS: Final = Metric(
     Kind.COUNTER,
     "Usage records that are not billed, since the ledger has another under their id.",
 )
+DELIVERED_RECORDS: Final = Metric(
+    "tollgate_delivered_records", Kind.COUNTER, "Usage records that billing systems have taken."
+)
+DELIVERY_FAILURES: Final = Metric(
+    "tollgate_delivery_failures", Kind.COUNTER, "Times that a billing system took nothing."
+)
+UNDELIVERED_RECORDS: Final = Metric(
+    "tollgate_undelivered_records",
+    Kind.COUNTER,
+    "Usage records put aside, as a billing system refuses them for good or cannot have them.",
+)
+DELIVERY_WAITING_RECORDS: Final = Metric(
+    "tollgate_delivery_waiting_records",
+    Kind.MAX,
+    "Usage records that the slowest billing system has not got yet.",
+)
 LIMITER_WORKERS: Final = Metric(
     "tollgate_limiter_workers",
     Kind.SUM,
@@ -206,6 +222,7 @@ CATALOGUE: Final = (
     *(JOURNAL_WRITE_SECONDS, JOURNAL_WRITE_RECORDS, JOURNAL_HELD_BYTES, JOURNAL_MAX_BYTES),
     *(KEPT_ANSWERS_BYTES, KEPT_ANSWERS_MAX_BYTES, REPLAYED_ANSWERS),
     *(JOURNAL_WRITABLE, SHIPPER_LAG_SECONDS, SHIPPER_FAILURES, LEDGER_CONFLICTS),
+    *(DELIVERED_RECORDS, DELIVERY_FAILURES, UNDELIVERED_RECORDS, DELIVERY_WAITING_RECORDS),
     *(LIMITER_WORKERS, REDIS_TRIPS, REDIS_OUTAGES, REDIS_LOCAL_DECISIONS, REDIS_LOST_RELEASES),
     *(KEYSET_AGE_SECONDS, KEYSET_REFRESHES, WORKERS, WORKERS_WANTED, WORKER_STARTS),
     *(WORKER_CRASHES, LOG_LINES_DROPPED, BUILD_INFO, CPU_SECONDS, RESIDENT_BYTES),

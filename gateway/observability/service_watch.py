@@ -61,6 +61,7 @@ class ServiceWatch:
         self._watch_limiter(services)
         self._watch_keys(services)
         self._watch_trials(services)
+        self._watch_deliveries(services)
         self._services = services
         self._models: dict[ModelVersion, tuple[Gauge, Batcher]] = {}
         self._watch_models()
@@ -145,6 +146,14 @@ class ServiceWatch:
         if mirror is not None:
             self._count(catalogue.MIRRORED_REQUESTS, lambda: mirror.runs)
             self._count(catalogue.MIRROR_PASSED_OVER, lambda: mirror.passed_over)
+
+    def _watch_deliveries(self, services: Services) -> None:
+        senders = services.deliverers
+        self._count(catalogue.DELIVERED_RECORDS, lambda: sum(one.delivered for one in senders))
+        self._count(catalogue.DELIVERY_FAILURES, lambda: sum(one.failures for one in senders))
+        self._count(catalogue.UNDELIVERED_RECORDS, lambda: sum(one.put_aside for one in senders))
+        waiting = catalogue.DELIVERY_WAITING_RECORDS
+        self._tell(waiting, lambda: max((one.waiting for one in senders), default=0))
 
     def _watch_models(self) -> None:
         """Take up versions that are new, and leave those that are gone."""

@@ -1,0 +1,1 @@
+"""Send what is billed to the billing systems that people have."""

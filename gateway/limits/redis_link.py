@@ -150,6 +150,7 @@ class RedisLink:
         self._under_way: dict[_Trip, int] = {}
         self._turn = asyncio.Lock()
         self._clock_offset_us = 0
+        self._last_deadline_us = 0
         self._has_warned = False
         self._is_closed = False
         self.is_member = is_member
@@ -187,8 +188,7 @@ class RedisLink:
             landing.set_result(None)
             return landing
         sent_us = time.monotonic_ns() // 1000
-        allowed_us = int(self._times.allowed_seconds * _MICROSECONDS)
-        deadline_us = sent_us + self._clock_offset_us + allowed_us
+        deadline_us = self._deadline_of(sent_us)
         bodies: list[list[Argument]] = [
             [len(keys), *keys, deadline_us, *arguments] for keys, arguments in commands
         ]
@@ -200,6 +200,15 @@ class RedisLink:
         else:
             self._timer = loop.call_later(self._times.budget_seconds, self._expire, trip)
         return landing
+
+    def _deadline_of(self, sent_us: int) -> int:
+        """Return until when Redis may run a call, by its clock; with a late one it is given up."""
+        allowed_us = int(self._times.allowed_seconds * _MICROSECONDS)
+        deadline_us = sent_us + self._clock_offset_us + allowed_us
+        if self._last_deadline_us and self.is_in_doubt:
+            return self._last_deadline_us
+        self._last_deadline_us = deadline_us
+        return deadline_us
 
     def _expire(self, trip: "_Trip") -> None:
         """Doubt a call whose budget is spent, after the loop had a last look for its answer."""
@@ -262,6 +271,7 @@ class RedisLink:
 
     def _look_after_the_next(self) -> None:
         """Give the call that is answered next its time; what was sent in doubt stays in it."""
+        self._last_deadline_us = 0
         if self._timer is not None:
             self._timer.cancel()
         if not self._under_way:

@@ -17,6 +17,7 @@ from gateway.limits.redis_keys import leases_key, meter_key, tenant_prefix, unit
 _FIRST_SWEEP = 1024
 _TENTH = 10
 _FRESH_US = 5_000_000
+_OTHERS_US = 1000  # the least time in which another process may use up one request or unit
 _MOST = 2**51
 
 Leases = dict[Hashable, int]
@@ -128,22 +129,22 @@ class SharedCaller:
 
         Near is whoever has less than half of its burst left with these requests, less than a tenth
         of its month, or only as many places in flight as this process might fill twice with all
-        others, by what Redis last said; and whoever Redis said nothing of for some seconds, in
-        which others may have used it up.
+        others, by what Redis last said. Where it said nothing for some seconds, the others may have
+        gone on at full speed.
 
         What all grant alone while Redis is late is told to it at once, and must find room: half of
         the burst is kept for what the others may have used since.
         """
         tenant = self.tenant
-        if now_us - self.told_at_us > _FRESH_US and (self.interval_us or self.limit >= 0):
-            return True
+        age_us = now_us - self.told_at_us
+        others = (workers - 1) * age_us // _OTHERS_US if age_us > _FRESH_US else 0
         if self.interval_us:
             ahead_us = max(0, self.idle_at_us - now_us) + max(0, self.local_idle_at_us - now_us)
-            wanted_us = ahead_us + self.doubted_us + requests * self.interval_us
+            wanted_us = ahead_us + self.doubted_us + (requests + others) * self.interval_us
             if not self.idle_at_us or 2 * wanted_us > self.capacity_us:
                 return True
         if self.limit >= 0:
-            left = self.limit - tenant.used - tenant.owed - tenant.doubted
+            left = self.limit - tenant.used - tenant.owed - tenant.doubted - others
             if not tenant.since or _TENTH * left < self.limit:
                 return True
         held = sum(

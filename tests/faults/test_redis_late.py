@@ -14,9 +14,15 @@ from gateway.limits.redis_keys import leases_key, tenant_prefix
 from gateway.limits.redis_limiter import RedisLimiter
 from gateway.limits.shares import Share
 from tests.redis_faults import until_so
-from tests.redis_limiters import BACK_SECONDS, build_limiter, next_prefix, opened
+from tests.redis_limiters import (
+    BACK_SECONDS,
+    build_limiter,
+    next_prefix,
+    opened,
+    until_shared,
+)
 from tests.redis_server import RedisServer, running_redis
-from tests.unit.gateway.limits.callers import admitted, attempt, policy
+from tests.unit.gateway.limits.callers import SECOND_US, Clocks, admitted, attempt, policy
 
 BURST = 20
 LIMITS = policy(rate=0.0001, burst=BURST)
@@ -128,6 +134,42 @@ async def test_worker_waits_for_a_late_redis_before_it_begins(
     )
     async with opened(limiter):
         assert limiter.is_shared
+
+
+async def test_calls_given_up_decide_nothing(redis_server: RedisServer, prefix: str) -> None:
+    """Also those sent while an earlier one was in doubt: Redis drops them all with that one."""
+    limiter = build_limiter(redis_server.url, prefix=prefix, doubt_seconds=0.1)
+    async with opened(limiter):
+        assert await admitted(limiter, LIMITS)
+        async with hung(redis_server):
+            assert await count_admitted(limiter, LIMITS, attempts=3) == 3
+            await until_so(lambda: not limiter.is_shared)
+        await until_shared(limiter)
+        grant = await limiter.admit(LIMITS, units=1, billed=True)
+    assert grant.standing.burst_remaining == BURST - 5
+
+
+async def test_old_knowledge_is_worth_what_others_cannot_have_used(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    """A caller of whom Redis said nothing for some seconds waits, unless its burst is large."""
+    clocks, large = Clocks(), policy(rate=1e6, burst=1_000_000, key="key_b")
+    limiter = build_limiter(
+        redis_server.url,
+        clocks=clocks,
+        prefix=prefix,
+        share=Share(2, 0),
+        doubt_seconds=BACK_SECONDS,
+    )
+    async with opened(limiter):
+        assert await admitted(limiter, LIMITS)
+        assert await admitted(limiter, large)
+        clocks.advance(8 * SECOND_US)
+        async with hung(redis_server):
+            waiting = asyncio.create_task(admitted(limiter, LIMITS))
+            assert await admitted(limiter, large)
+            assert not waiting.done()
+        assert await waiting
 
 
 @settings(

@@ -17,6 +17,10 @@ from gateway.usage import answers
 from gateway.usage.errors import JournalInUse, JournalUnavailable
 
 _PRIVATE = 0o600
+WORTHWHILE_PAGES = 4096
+"""Fewer free pages (16 MiB) are left in the file, for the next records."""
+
+_LEAST_FREE_SHARE = 8
 _PRAGMAS = ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (journal_id TEXT NOT NULL, discarded_through INTEGER NOT NULL);
@@ -143,7 +147,19 @@ class SegmentFile:
                 "UPDATE journal SET discarded_through = max(discarded_through, ?)", (through,)
             )
             self._writer.execute("DELETE FROM segments WHERE position <= ?", (through,))
+        with contextlib.suppress(sqlite3.Error):  # as on a full disk; another time
+            self._compact()
         return int(freed)
+
+    def _compact(self) -> None:
+        """Give the disk back what an outage of the ledger took, once hardly anything is held.
+
+        Cost: what is held is written once more, and that is little.
+        """
+        (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
+        (free,) = self._writer.execute("PRAGMA freelist_count").fetchone()
+        if free >= WORTHWHILE_PAGES and pages - free <= free // _LEAST_FREE_SHARE:
+            self._writer.execute("VACUUM")
 
     def held(self) -> int:
         """Return how many characters the segments hold."""

@@ -12,12 +12,14 @@ import os
 import struct
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 _FILE: Final = "claims.lock"
 _PRIVATE: Final = 0o600
 _FLOCK: Final = struct.Struct("hhqqi4x")
 """`struct flock` of 64-bit Linux: type, whence, start, length, process."""
 
+_MOST_DIGITS: Final = 9
 _OPEN_BYTES: Final = 1 << 62
 """The locks of journals begin here; those of claims are below."""
 
@@ -75,5 +77,10 @@ class Claims:
 
 
 def _slot(journal: Path) -> int:
-    """Return the number in the name of a journal, `worker-<slot>.db`."""
-    return int(journal.stem.rpartition("-")[2])
+    """Return the number in the name of a journal, `worker-<slot>.db`; for a copy, one of its name.
+
+    Threat: a file that somebody put beside the journals would otherwise stop all of them.
+    """
+    text = journal.stem.rpartition("-")[2]
+    is_slot = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_slot else (1 << 40) + crc32(journal.name.encode())

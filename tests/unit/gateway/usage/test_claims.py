@@ -49,6 +49,7 @@ def test_journal_is_open_until_it_is_closed(workers: tuple[Claims, Claims], tmp_
     assert one.is_open(journal)
     assert not other.is_open(tmp_path / "worker-1.db")
     one.mark_closed(journal)
+    assert not other.is_open(tmp_path / "worker-0-copy.db")
     assert not one.is_open(journal)
     assert not other.is_open(journal)
     one.close()

@@ -36,10 +36,12 @@ def open_idempotency(
     """Let requests with a key run once, in whichever worker of the data folder."""
     reader = AnswerReader(journal.path, claims)
     stack.push_async_callback(reader.close)
-    return Idempotency(
+    idempotency = Idempotency(
         path,
         journal,
         queue=KeyQueue(claims),
         reader=reader,
         max_answer_bytes=settings.idempotency_answer_max_bytes,
     )
+    stack.push_async_callback(idempotency.close)
+    return idempotency

@@ -42,6 +42,9 @@ _INLINE_BYTES: Final = 262_144
 _MARGIN_SECONDS: Final = 0.05
 """A caller that waits in vain is told so this long before its deadline."""
 
+_TIMER_SECONDS: Final = 0.005
+"""Timers of a deadline may fire this much before it."""
+
 _NO_RUN: Final = Prediction({}, 0.0, 0.0, 0)
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -119,6 +122,7 @@ class Idempotency:
         self._queue = queue
         self._reader = reader
         self._max_answer_bytes = max_answer_bytes
+        self._runs: set[asyncio.Task[Answer]] = set()
         self.replays = 0
         """Answers that were given again since the start."""
 
@@ -138,21 +142,78 @@ class Idempotency:
         waiting: Grant | None = None
         if not self._queue.take(key):
             waiting = await self._wait(call, key)
-        kept: KeptAnswer | None = None
+        run: asyncio.Task[Answer] | None = None
         try:
             found = await self._reader.find(key)
             if found is not None:
                 return await self._replay(call, asked, found, waiting=waiting)
             self._journal.answers.check(principal.tenant_id)
-            kept = KeptAnswer(key, asked.request, principal.tenant_id, "", None)
-            call.keep = partial(self._keep, kept)
             if waiting is not None:
                 self._path.release(waiting, Outcome.REFUSED)
-            return await self._path.predict(call, body, bytes_in=bytes_in)
+            kept = KeptAnswer(key, asked.request, principal.tenant_id, "", None)
+            run = self._begin(call, body, kept, bytes_in=bytes_in)
         finally:
             if waiting is not None:
                 self._path.release(waiting, Outcome.FAILED)
-            self._let_go(key, kept)
+            if run is None:
+                self._queue.give_back(key)
+        return await self._await_run(call, run)
+
+    async def close(self) -> None:
+        """Give up the runs that nobody waits for."""
+        runs = [*self._runs]
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+
+    def _begin(
+        self,
+        call: Call,
+        body: Any,  # noqa: ANN401 - its codec's
+        kept: KeptAnswer,
+        *,
+        bytes_in: int,
+    ) -> "asyncio.Task[Answer]":
+        """Run a request in a task of its own, which holds the claim and the model."""
+        call.keep = partial(self._keep, kept)
+        run = asyncio.create_task(self._run(call, body, kept, bytes_in=bytes_in))
+        self._runs.add(run)
+        run.add_done_callback(self._end)
+        return run
+
+    async def _run(self, call: Call, body: Any, kept: KeptAnswer, *, bytes_in: int) -> Answer:  # noqa: ANN401 - its codec's
+        call.model.holders.add()
+        try:
+            return await self._path.predict(call, body, bytes_in=bytes_in)
+        finally:
+            call.model.holders.remove()
+            self._let_go(kept)
+
+    async def _await_run(self, call: Call, run: "asyncio.Task[Answer]") -> Answer:
+        """Wait for a run, which goes on if its caller leaves: whoever named it will ask again.
+
+        One whose caller was told that the deadline had passed is late, and not billed.
+        """
+        before_record, is_attached = call.before_record, True
+
+        def hold_caller() -> None:
+            if is_attached:
+                before_record()
+
+        call.before_record = hold_caller
+        try:
+            return await asyncio.shield(run)
+        except asyncio.CancelledError:
+            if asyncio.get_running_loop().time() > call.deadline - _TIMER_SECONDS:
+                call.deadline = 0.0
+            raise
+        finally:
+            is_attached = False
+
+    def _end(self, run: "asyncio.Task[Answer]") -> None:
+        self._runs.discard(run)
+        if not run.cancelled():
+            run.exception()  # somebody was told, or nobody is there to tell
 
     async def _wait(self, call: Call, key: bytes) -> Grant:
         """Wait for the claim, as one of the tenant's requests in flight.
@@ -215,15 +276,15 @@ class Idempotency:
             kept.body = bytes(encoded.body)
         return kept
 
-    def _let_go(self, key: bytes, kept: KeptAnswer | None) -> None:
+    def _let_go(self, kept: KeptAnswer) -> None:
         """Give the claim back, once it is known whether the answer is on the disk.
 
-        Threat: a caller that leaves during the commit would let a retry look before it is done.
+        Threat: a run that is given up during the commit would let a retry look before it is done.
         """
-        if kept is not None and kept.is_pending:
-            kept.on_landed = partial(self._queue.give_back, key)
+        if kept.is_pending:
+            kept.on_landed = partial(self._queue.give_back, kept.key)
         else:
-            self._queue.give_back(key)
+            self._queue.give_back(kept.key)
 
 
 def replay_headers(answer: Answer) -> list[tuple[bytes, bytes]]:

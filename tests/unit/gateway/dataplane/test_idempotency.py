@@ -91,6 +91,7 @@ async def running_worker(
         max_answer_bytes=max_answer_bytes,
     )
     yield Worker(bench, journal, claims, idempotency)
+    await idempotency.close()
     await reader.close()
     await journal.close()
     claims.close()
@@ -286,6 +287,50 @@ async def test_caller_that_leaves_during_the_commit_is_answered_when_it_comes_ag
         await answer
     assert (await worker.predict()).replay_of == "worker-0 1"
     assert (worker.runs, await worker.records()) == (1, 1)
+
+
+async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
+    """Whoever named a request will ask for its answer, and it is not run for them again."""
+    running, going_on = asyncio.Event(), asyncio.Event()
+    predict = worker.bench.predictor.predict
+
+    async def run_slowly(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the fake's
+        running.set()
+        await going_on.wait()
+        return await predict(*arguments, **options)
+
+    worker.bench.predictor.predict = run_slowly  # type: ignore[method-assign]
+    first = asyncio.create_task(worker.predict())
+    await running.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    again = asyncio.create_task(worker.predict())
+    going_on.set()
+    assert (await again).replay_of == "worker-0 1"
+    assert (worker.runs, await worker.records()) == (1, 1)
+
+
+async def test_run_whose_caller_was_told_that_it_is_late_is_not_billed(worker: Worker) -> None:
+    """What was refused with the deadline is on no bill, and its key is free."""
+    running, going_on = asyncio.Event(), asyncio.Event()
+    predict = worker.bench.predictor.predict
+
+    async def run_slowly(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the fake's
+        running.set()
+        await going_on.wait()
+        return await predict(*arguments, **options)
+
+    worker.bench.predictor.predict = run_slowly  # type: ignore[method-assign]
+    worker.bench.time = 1.0
+    late = asyncio.create_task(worker.predict(deadline=2.0))
+    await running.wait()
+    late.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    going_on.set()
+    assert (await worker.predict()).replay_of == ""
+    assert (worker.runs, await worker.records()) == (2, 1)
 
 
 async def test_answer_too_large_to_be_kept_is_never_billed_twice(tmp_path: Path) -> None:

@@ -191,5 +191,5 @@ def test_lost_answers_and_duplicates_cost_once(customer: Customer, metrics: str)
 
 @pytest.mark.soak
 def test_ten_thousand_retries_cost_once(customer: Customer, metrics: str) -> None:
-    """The same with 10,000 retries of a thousand requests and ten kills."""
-    insist(customer, metrics, requests=500, kills=10)
+    """The same with 10,000 retries of 668 requests and ten kills."""
+    insist(customer, metrics, requests=334, kills=10)

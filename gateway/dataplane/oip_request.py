@@ -35,6 +35,9 @@ class GivenInput(NamedTuple):
     binary_bytes: int | None
     """How many bytes of the binary part are this tensor's."""
 
+    is_numeric: bool = False
+    """Whether the data is known to hold no text and no truth value."""
+
 
 class WantedOutput(NamedTuple):
     """What a request says of one output tensor."""
@@ -70,6 +73,7 @@ def read_request(content: bytes, model: ModelVersion) -> InferRequest:
     if has_more_members(content, _MAX_MEMBERS):
         raise RequestInvalid("the request has more members than any that is served")
     document = parse_numbers(content, _MAX_MEMBERS) if len(content) >= _LARGE_BYTES else None
+    is_numeric = document is not None
     if document is None:
         document = parse_strict(content)
     if not isinstance(document, dict):
@@ -79,7 +83,7 @@ def read_request(content: bytes, model: ModelVersion) -> InferRequest:
     _optional(parameters, "priority", int)
     return InferRequest(
         inputs=[
-            _input(item, place)
+            _input(item, place, is_numeric=is_numeric)
             for place, item in _items(document, "inputs", most=len(model.signature.inputs))
         ],
         outputs=[
@@ -107,7 +111,7 @@ def _items(document: dict[str, Any], member: str, *, most: int) -> list[tuple[st
     return [(f"{member}[{number}]", item) for number, item in enumerate(items)]
 
 
-def _input(item: dict[str, Any], place: str) -> GivenInput:
+def _input(item: dict[str, Any], place: str, *, is_numeric: bool) -> GivenInput:
     parameters = _parameters(item, place)
     binary_bytes = _optional(parameters, "binary_data_size", int)
     data = item.get("data")
@@ -119,7 +123,8 @@ def _input(item: dict[str, Any], place: str) -> GivenInput:
     if any(type(size) is not int or size < 0 for size in shape):
         raise RequestInvalid(f"{place} must have a shape of whole numbers that are not negative")
     name = _text(item, "name", place)
-    return GivenInput(name, _text(item, "datatype", place), shape, data, binary_bytes)
+    datatype = _text(item, "datatype", place)
+    return GivenInput(name, datatype, shape, data, binary_bytes, is_numeric)
 
 
 def _output(item: dict[str, Any], place: str, *, is_binary: bool) -> WantedOutput:

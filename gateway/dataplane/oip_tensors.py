@@ -70,7 +70,9 @@ def read_raw_tensor(body: Buffer, model: ModelVersion) -> Tensors:
 
 
 def _from_json(given: GivenInput, spec: TensorSpec, json_part: bytes) -> Tensor:
-    tensor = tensor_from_json(given.data, spec.type, given.shape, name=spec.name)
+    tensor = tensor_from_json(
+        given.data, spec.type, given.shape, name=spec.name, is_numeric=given.is_numeric
+    )
     if spec.type.is_float:
         _check_infinities(tensor, json_part, name=spec.name)
     return tensor

@@ -81,19 +81,25 @@ def test_any_bytes_give_a_value_or_the_one_error(body: bytes) -> None:
         b'{"inputs": [{"data": [1], "data": [2]}]}',
         b'{"inputs": [{"data": ["1"]}]}',
         b'{"inputs": [{"data": [{"a": 1}]}]}',
+        b'{"inputs": [{"data": [true]}]}',
+        b'{"inputs": [{"data": [1, [false]]}], "parameters": {"binary_data_output": true}}',
+        b'{"inputs": [{"data": true}]}',
         b'{"id": "\\u0061", "inputs": []}',
         b'{"inputs": [{"data": [NaN]}]}',
         b'{"inputs": ',
     ],
 )
 def test_body_that_is_not_only_numbers_is_looked_at_closer(body: bytes) -> None:
-    """A member twice, text in the data, an escape, NaN, and no document at all."""
+    """A member twice, text or truth in the data, an escape, NaN, and no document at all."""
     assert parse_numbers(body, 8) is None
 
 
 def test_body_of_numbers_is_parsed_at_once() -> None:
-    """Names and text outside the data are counted, nested ones too."""
-    body = b'{"id": "data", "inputs": [{"name": "x", "data": [[1, 2.5], [true, null]]}]}'
+    """Names, text and truth values outside the data are counted, nested ones too."""
+    body = (
+        b'{"id": "data", "inputs": [{"name": "rows", "data": [[1, 2.5], [1e3, null]]}],'
+        b' "parameters": {"binary": true, "first": false, "r": null}}'
+    )
     assert parse_numbers(body, 8) == json.loads(body)
     assert parse_numbers(body, 1) is None
 

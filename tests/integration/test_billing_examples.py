@@ -75,6 +75,8 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Month]:
     period = moment.year * 100 + moment.month
     key = server.demo["admin_key"]
     closed = server.call("POST", f"/v1/periods/{period}/close", key=key)
+    while closed.status == 202:
+        closed = server.call("POST", f"/v1/periods/{period}/close", key=key)
     assert (closed.status, closed.body["state"]) == (200, "closed"), closed.body
     path = folder / "month.json"
     path.write_text(json.dumps(closed.body))

@@ -58,6 +58,10 @@ class Coalescer(Generic[Item, Result]):
         yield from (item for item, _ in self._travelling)
         yield from (item for item, _ in self._waiting)
 
+    def is_under_way(self, item: Item) -> bool:
+        """Say whether an item is part of the trip that is on."""
+        return any(other is item for other, _ in self._travelling)
+
     def submit(self, item: Item) -> "asyncio.Future[Result]":
         """Queue an item for the next dispatch and return the future of its result.
 

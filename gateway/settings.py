@@ -188,6 +188,11 @@ class Settings(BaseModel):
     """Model runs at the same time in one worker, over all models; never more than there are cores.
     """
 
+    back_runs: int = Field(default=1, ge=0, le=64)
+    """Model runs of tenants that flood, at the same time in one worker, beside those of the others
+    and at a lower priority; 0, or a single core, has all tenants wait in one line.
+    """
+
     inline_run_microseconds: int = Field(default=200, ge=0, le=10_000)
     """Model runs measured at load to be quicker than this stay on the event loop, which saves two
     thread switches; 0 keeps every run in a thread.

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from inference.batch_run import BatchRun, Outcome, has_rows
+from inference.division import Division
 from inference.errors import DeadlineExceeded, QueueFull, TooManyRows
-from inference.lanes import Lanes
+from inference.lanes import Lanes, any_lane
 from inference.requests import Piece, Request
 from inference.run_times import RunTimes
+from inference.tracks import Track
 
 _NEW_WEIGHT = 0.2
 """Weight of the latest run in the moving average of seconds for each row."""
@@ -60,17 +62,21 @@ class Settled(NamedTuple):
 class BatchQueue:
     """The queue of one model, and what was learned of its runs.
 
-    Concurrency: none of its own; the batcher holds a lock around every call.
+    Where it is divided, runs go on beside each other on two tracks, never with rows of one lane
+    on both. Concurrency: none of its own; the batcher holds a lock around every call.
     """
 
-    def __init__(self, limits: QueueLimits, times: RunTimes, *, can_share: bool) -> None:
+    def __init__(
+        self, limits: QueueLimits, times: RunTimes, *, can_share: bool, is_divided: bool = False
+    ) -> None:
         self.limits = limits
         self.quick_rows = limits.quick_rows
         self._lanes = Lanes(round_rows=limits.max_batch_size)
         self._times = times
+        self._division = Division(self._lanes, times, is_divided=is_divided)
         self._is_shared = can_share and limits.max_batch_size > 1
         self._row_seconds = 0.0
-        self._run_until = -math.inf
+        self._run_until = [-math.inf, -math.inf]
         self._waits_since = math.inf
         self._free_rows = min(limits.max_queue_rows, limits.max_lane_rows or limits.max_queue_rows)
         """Rows below which no bound binds anybody."""
@@ -86,18 +92,21 @@ class BatchQueue:
         """How many rows wait."""
         return self._lanes.rows
 
-    @property
-    def is_quick(self) -> bool:
-        """Say whether the next run is quicker than a thread takes its turn."""
-        quick = self.quick_rows
-        return self._lanes.rows <= quick or (
-            self._is_shared and self.limits.max_batch_size <= quick
-        )
+    def is_quick(self, now: float) -> bool:
+        """Say whether the next run on the front track is quicker than a thread takes its turn."""
+        return self._is_always_quick or self._division.rows_for(Track.FRONT, now) <= self.quick_rows
 
-    @property
-    def is_full(self) -> bool:
+    def is_full(self, track: Track, now: float) -> bool:
         """Say whether enough rows wait for a run of the best size."""
-        return self._lanes.rows >= self._times.best_rows
+        return self._division.rows_for(track, now) >= self._times.best_rows
+
+    def is_due(self, track: Track, now: float) -> bool:
+        """Say whether a track has anything to run."""
+        return self._division.rows_for(track, now) > 0
+
+    def track_of(self, lane: str, now: float) -> Track:
+        """Say where the rows of a lane that waits will run."""
+        return self._division.track_of(lane, now)
 
     def check(self, rows: int, lane: str, *, weight: int, deadline: float, now: float) -> None:
         """Refuse who would be refused now.
@@ -122,8 +131,9 @@ class BatchQueue:
             raise self._full(lanes.rows)
         if now + self._horizon > deadline:
             before = lanes.rows_before(lane, weight=weight)
-            seconds = max(self._run_until - now, 0.0) + self._times.backlog_seconds(before + rows)
-            if now + _CERTAINTY * seconds > deadline:
+            track = self._division.track_of(lane, now) if lanes.rows_of(lane) else Track.FRONT
+            seconds = self._times.backlog_seconds(before + rows, track)
+            if now + _CERTAINTY * (max(self._run_until[track] - now, 0.0) + seconds) > deadline:
                 raise DeadlineExceeded
 
     def add(self, request: Request, *, now: float) -> list[tuple[Request, QueueFull]]:
@@ -142,6 +152,7 @@ class BatchQueue:
             )
         if not self._lanes.rows:
             self._waits_since = now
+        self._division.note_arrival(request.lane, now)
         self._lanes.add(request)
         return [(one, self._full(self._lanes.rows)) for one in displaced or ()]
 
@@ -162,35 +173,44 @@ class BatchQueue:
         latest = deadline - self._times.backlog_seconds(self._lanes.rows) / _CERTAINTY
         return max(min(self._waits_since + delay, latest) - now, 0.0)
 
-    def take(self, now: float) -> Taken:
-        """Take the rows of the next run; those whose caller left are dropped."""
+    def take(self, now: float, track: Track = Track.FRONT) -> Taken:
+        """Take the rows of the next run on a track; those whose caller left are dropped."""
         late: list[Request] = []
-        while self._lanes.rows:
-            batch = self._wanted(self._next())
+        while taken := self._next(track, now):
+            batch = self._wanted(taken)
             if batch and self._horizon:
-                batch = self._in_time(batch, now, late)
+                batch = self._in_time(batch, now, late, track=track)
             if batch:
                 if self._horizon:
-                    seconds = self._times.seconds(_rows_of(batch), batch[0].request.key)
-                    self._run_until = now + seconds
+                    key = batch[0].request.key
+                    seconds = self._times.seconds(_rows_of(batch), key, track)
+                    self._run_until[track] = now + seconds
                 self._waits_since = -math.inf
+                self._division.note_begun(batch, track)
                 return Taken(batch, late)
         return Taken([], late)
 
     def settle(
-        self, batch: Sequence[Piece], run: BatchRun, *, work_seconds: float | None
+        self,
+        batch: Sequence[Piece],
+        run: BatchRun,
+        *,
+        work_seconds: float | None,
+        track: Track = Track.FRONT,
     ) -> list[Settled]:
         """Learn from a run, and return whoever has all of an answer now.
 
         `work_seconds` is what the run had of the processor; None where nothing is to be learned.
         """
         rows = _rows_of(batch)
-        self._run_until = -math.inf
+        self._run_until[track] = -math.inf
+        self._division.note_over(track)
         self._row_seconds += _NEW_WEIGHT * (run.seconds / max(rows, 1) - self._row_seconds)
         if work_seconds is not None and run.runs == 1:
             is_work = work_seconds > _LEAST_WORK * run.seconds
             work = work_seconds if is_work else None
-            self._times.observe(rows, run.seconds, batch[0].request.key, work_seconds=work)
+            key = batch[0].request.key
+            self._times.observe(rows, run.seconds, key, work_seconds=work, track=track)
             self._horizon = 2 * self._times.backlog_seconds(self.limits.max_queue_rows)
         self._is_shared &= run.is_splittable
         settled = []
@@ -205,18 +225,25 @@ class BatchQueue:
                 settled += self._put_together(piece, outcome)
         return settled
 
-    def _next(self) -> list[Piece]:
+    @property
+    def _is_always_quick(self) -> bool:
+        return self._is_shared and self.limits.max_batch_size <= self.quick_rows
+
+    def _next(self, track: Track, now: float) -> list[Piece]:
+        choice = self._division.choice(track, now)
         if not self._is_shared:
-            return self._lanes.take(1, whole_rows=self.limits.max_queue_rows)
+            return self._lanes.take(1, whole_rows=self.limits.max_queue_rows, may_take=choice)
         times, quick = self._times, self.quick_rows
-        waiting = self._lanes.rows
-        if waiting <= quick:
+        waiting = self._division.rows_for(track, now)
+        if not waiting:
+            return []
+        if waiting <= quick and choice is any_lane:
             most = self.limits.max_batch_size
             everything = self._lanes.take_all() if waiting <= most else []
             return everything or self._lanes.take(most, whole_rows=quick)
         capacity = times.rows_for(waiting)
         whole = max(times.whole_rows, capacity, quick)
-        return self._lanes.take(capacity, whole_rows=whole, alone_rows=quick)
+        return self._lanes.take(capacity, whole_rows=whole, alone_rows=quick, may_take=choice)
 
     def _wanted(self, batch: list[Piece]) -> list[Piece]:
         """Leave out whose caller left, with whatever waits of it still."""
@@ -227,27 +254,29 @@ class BatchQueue:
                     self._lanes.remove(piece.request)
         return wanted
 
-    def _in_time(self, batch: list[Piece], now: float, late: list[Request]) -> list[Piece]:
+    def _in_time(
+        self, batch: list[Piece], now: float, late: list[Request], *, track: Track
+    ) -> list[Piece]:
         """Leave out who is too late even alone, and whoever would make another one too late."""
         key = batch[0].request.key
         earliest = min([piece.request.deadline for piece in batch])
-        if now + self._times.seconds(_rows_of(batch), key) <= earliest:
+        if now + self._times.seconds(_rows_of(batch), key, track) <= earliest:
             return batch
         kept = []
         for piece in batch:
-            seconds = self._times.seconds(piece.rows, key)
+            seconds = self._times.seconds(piece.rows, key, track)
             if now + _CERTAINTY * seconds > piece.request.deadline or now >= piece.request.deadline:
                 self._lanes.remove(piece.request)
                 late.append(piece.request)
             else:
                 kept.append(piece)
-        return self._shortened(kept, now) if kept else []
+        return self._shortened(kept, now, track) if kept else []
 
-    def _shortened(self, batch: list[Piece], now: float) -> list[Piece]:
+    def _shortened(self, batch: list[Piece], now: float, track: Track) -> list[Piece]:
         """Put the last rows back until the run is over before the earliest deadline."""
         urgent = min(batch, key=lambda piece: piece.request.deadline)
         time_left = urgent.request.deadline - now
-        room = self._times.rows_within(time_left, urgent.request.key) - urgent.rows
+        room = self._times.rows_within(time_left, urgent.request.key, track) - urgent.rows
         kept: list[Piece] = []
         left_out: list[Piece] = []
         for piece in batch:
@@ -278,6 +307,7 @@ class BatchQueue:
         request.taken = 0
         request.answered = ()
         request.answered_rows = 0
+        request.is_begun_again = True
         self._lanes.add(request)
 
     def _full(self, rows: int) -> QueueFull:

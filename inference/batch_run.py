@@ -7,15 +7,18 @@ import logging
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from time import perf_counter
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from inference.attribution import split_by_rows
 from inference.errors import EngineUnavailable, InferenceError, ModelFailed
 from inference.runtime import Runtime
 from inference.tensors import Tensors
 
 Outcome: TypeAlias = Tensors | InferenceError
+
+_MICROSECONDS: Final = 1e6
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +35,19 @@ class BatchRun(NamedTuple):
     """When it began, on the clock `perf_counter`."""
 
     seconds: float
+    compute_us: int = 0
+    """The same in whole microseconds, as it is billed."""
+
+    parts_us: Sequence[int] = ()
+    """What each request has of that, in order; the rest is nobody's."""
 
 
 def run_batch(runtime: Runtime, batch: Sequence[Tensors], rows: Sequence[int]) -> BatchRun:
     """Run a batch; a single request is neither copied nor split.
 
     Where the shared run fails, each request runs alone: only the one at fault fails. The same
-    where an output has not one row for each row of the batch.
+    where an output has not one row for each row of the batch. The shared run was nobody's then, and
+    each request has the time that it ran alone.
     """
     started = perf_counter()
     outcomes: list[Outcome] | None = None
@@ -54,9 +63,24 @@ def run_batch(runtime: Runtime, batch: Sequence[Tensors], rows: Sequence[int]) -
         except Exception as error:  # noqa: BLE001 - any engine, any fault: the single runs tell whose
             logger.debug("a batch failed, its requests run alone: %r", error)
         runs = 1 if outcomes is not None else 1 + len(batch)
+    parts_us: list[int] | None = None
     if outcomes is None:
-        outcomes = [run_alone(runtime, tensors) for tensors in batch]
-    return BatchRun(outcomes, runs, is_splittable, started, perf_counter() - started)
+        outcomes, parts_us = _run_each(runtime, batch)
+    seconds = perf_counter() - started
+    compute_us = int(seconds * _MICROSECONDS)
+    if parts_us is None or runs == 1:
+        parts_us = split_by_rows(compute_us, rows)
+    return BatchRun(outcomes, runs, is_splittable, started, seconds, compute_us, parts_us)
+
+
+def _run_each(runtime: Runtime, batch: Sequence[Tensors]) -> tuple[list[Outcome], list[int]]:
+    """Run requests one by one, and say how many microseconds each took, rounded down."""
+    outcomes, parts_us = [], []
+    for tensors in batch:
+        began = perf_counter()
+        outcomes.append(run_alone(runtime, tensors))
+        parts_us.append(int((perf_counter() - began) * _MICROSECONDS))
+    return outcomes, parts_us
 
 
 def has_rows(outputs: Tensors, total: int) -> bool:

@@ -10,13 +10,25 @@ two lists of lanes are those of RFC 8290 section 4.2.
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from inference.requests import Piece, Request
 
 _MOST_PASSED_OVER = 64
 """Lanes that one run looks at in vain; more would take longer than they save."""
+
+_DOMINANT: Final = 3
+"""A lane with so many times the rows of all others, by weight, makes them wait for its runs."""
+
+Choice: TypeAlias = Callable[[str], bool]
+"""Says whether a lane, by its name, may be taken from."""
+
+
+def any_lane(_name: str) -> bool:
+    """Take from every lane."""
+    return True
 
 
 @dataclass(slots=True, eq=False)
@@ -91,20 +103,32 @@ class Lanes:
         lane.waiting.move_to_end(request, last=False)
         lane.balance += piece.rows
 
-    def take(self, capacity: int, *, whole_rows: int, alone_rows: int = 0) -> list[Piece]:
+    def take(
+        self,
+        capacity: int,
+        *,
+        whole_rows: int,
+        alone_rows: int = 0,
+        may_take: Choice = any_lane,
+    ) -> list[Piece]:
         """Take the rows of the next run: equal keys, at most `capacity` rows.
 
         A request of at most `whole_rows` is never cut; one that is larger than the capacity is
         taken alone. What is cut may have `alone_rows` where nobody shares its run. A lane that is
-        passed over for its key or its size stays in front, so that it comes first in a later run.
+        passed over, for its key or its size or by choice, stays in front, so that it comes first in
+        a later run.
         """
         batch: list[Piece] = []
         passed_over: list[_Lane] = []
-        room, turns = capacity, 0
-        while room > 0 and len(passed_over) < _MOST_PASSED_OVER:
+        room, turns, in_vain = capacity, 0, 0
+        while room > 0 and in_vain < _MOST_PASSED_OVER:
             lane = self._next_lane()
             if lane is None:
                 break
+            if not may_take(lane.name):
+                (self._new or self._old).popleft()
+                passed_over.append(lane)
+                continue
             if lane.is_fresh:
                 lane.is_fresh = False
                 lane.balance += self._quantum(lane)
@@ -120,6 +144,7 @@ class Lanes:
             if room > 0 and lane.waiting and lane.balance > 0:
                 (self._new or self._old).popleft()
                 passed_over.append(lane)
+                in_vain += 1
         self._old.extendleft(reversed(passed_over))
         return batch
 
@@ -161,6 +186,42 @@ class Lanes:
             return False
         begun = sum([request.left for request in self._begun()])
         return begun + rows <= limit
+
+    def floods(
+        self, name: str, run_rows: int, under_way: Mapping[str, int], *, has_company: bool
+    ) -> bool:
+        """Say whether a lane makes others wait for more than their own rows.
+
+        Either more rows wait than a run of `run_rows` holds, and more of this lane than its share
+        of such a run; or most rows are its own, those that are `under_way` counted in, so that its
+        batches would be everybody's: of others that wait, or may come where it `has_company`. One
+        request is no flood, whatever its size.
+        """
+        lane = self._lanes.get(name)
+        if lane is None or not lane.waiting:
+            return False
+        own = lane.rows + under_way.get(name, 0)
+        if own == next(iter(lane.waiting)).rows:
+            return False
+        if self.rows > run_rows and lane.rows * self._weight > run_rows * lane.weight:
+            return True
+        others_weight = max(self._weight - lane.weight, int(has_company))
+        others = self.rows + sum(under_way.values()) - own
+        share = run_rows * lane.weight / (lane.weight + others_weight)
+        return own * others_weight > _DOMINANT * lane.weight * others and 2 * own > share
+
+    def waiting_lanes(self) -> Iterator[str]:
+        """Walk the names of the lanes where somebody waits."""
+        return (name for name, lane in self._lanes.items() if lane.waiting)
+
+    def is_ahead(self, name: str) -> bool:
+        """Say whether a lane that waits had less than its share in this round."""
+        lane = self._lanes[name]
+        return lane.is_fresh or lane.balance > 0
+
+    def rows_chosen(self, choice: Choice) -> int:
+        """Count the rows that wait in some lanes."""
+        return sum([lane.rows for name, lane in self._lanes.items() if lane.rows and choice(name)])
 
     def rows_of(self, lane: str) -> int:
         """Count the rows that wait in one lane."""
@@ -220,7 +281,7 @@ class Lanes:
         self._old.append(lane)
         lane.balance += self._quantum(lane)
         if is_stuck:
-            waiting = [lane for lane in self._lanes.values() if lane.waiting]
+            waiting = [lane for lane in (*self._new, *self._old) if lane.waiting]
             rounds = min(-lane.balance // self._quantum(lane) for lane in waiting)
             for other in waiting:
                 other.balance += max(rounds, 0) * self._quantum(other)

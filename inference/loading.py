@@ -17,6 +17,7 @@ from inference.contract_compiler import compile_contract
 from inference.errors import InferenceError, ModelFailed, ModelRefused
 from inference.holders import Holders
 from inference.manifest import Manifest, OutputDoc
+from inference.metered_runtime import MeteredRuntime
 from inference.onnx_runtime import OnnxRuntime
 from inference.quickness import has_known_time, measure_quick_rows, measure_run_seconds
 from inference.repository import Golden, ModelFiles, parse_files
@@ -71,6 +72,9 @@ class ModelVersion:
     run_seconds: Mapping[int, float] = field(default_factory=dict)
     """What the warm-up measured: rows of a run to its seconds."""
 
+    warm_up_us: int = 0
+    """How long the engine worked until it was ready, in microseconds."""
+
     holders: Holders = field(default_factory=Holders)
     """The requests that were promised this version."""
 
@@ -117,15 +121,16 @@ def load_contents(
     model = verify_model(path.name, files.model)
     runtime = OnnxRuntime(path.name, files.model, settings)
     try:
-        version = _with_run_seconds(prepare_version(path, files, runtime))
+        metered = MeteredRuntime(runtime)
+        version = _with_run_seconds(prepare_version(path, files, metered))
         limit_seconds = settings.inline_run_microseconds / 1e6
         if limit_seconds and has_known_time(model, runtime.signature, files.manifest):
             version = _with_quick_rows(version, limit_seconds)
+        return replace(version, runtime=runtime, warm_up_us=metered.busy_us)
     except (InferenceError, ValueError) as error:
         runtime.close()
         reason = error.reason if isinstance(error, ModelRefused) else str(error)
         raise ModelRefused(path.name, reason) from None
-    return version
 
 
 def _with_run_seconds(version: ModelVersion) -> ModelVersion:

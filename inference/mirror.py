@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from inference.agreement import RequestComparison, compare_answers
 from inference.batch_run import run_alone
@@ -22,6 +22,8 @@ from inference.predictor import Predictor
 from inference.router import Router
 from inference.routing import Route
 from inference.tensors import Tensors
+
+_MICROSECONDS: Final = 1e6
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +127,7 @@ class Mirror:
     ) -> None:
         """Let the version go, rest for as long as the budget asks, and tell what it did."""
         self._is_busy = False
+        account = self._predictor.batcher_of(other).compute
         other.holders.remove()
         self._rest(route, self._clock() - began)
         if future.cancelled():
@@ -134,6 +137,7 @@ class Mirror:
             logger.warning("%s/%s: a mirrored run broke: %r", other.name, other.version, error)
             return
         self.runs += 1
+        account.note_run(int(future.result().seconds * _MICROSECONDS))
         self._listener(route, future.result())
 
     def _rest(self, route: Route, busy_seconds: float) -> None:

@@ -14,8 +14,12 @@ from inference.tensors import Tensors
 class Predictor:
     """Run the models of a registry for concurrent callers on one event loop."""
 
-    def __init__(self, registry: Registry, executor: Executor) -> None:
+    def __init__(
+        self, registry: Registry, executor: Executor, back_executor: Executor | None = None
+    ) -> None:
+        """Run in `executor`, and what floods in `back_executor`, if there is one."""
         self._executor = executor
+        self._back_executor = back_executor
         self._batchers: dict[ModelVersion, Batcher] = {}
         for model in registry.models():
             self.add(model)
@@ -25,6 +29,7 @@ class Predictor:
         self._batchers[model_version] = Batcher(
             model_version.runtime,
             executor=model_version.executor or self._executor,
+            back_executor=None if model_version.executor else self._back_executor,
             limits=QueueLimits(
                 max_batch_size=model_version.max_batch_size,
                 max_queue_rows=model_version.max_queue_rows,
@@ -33,6 +38,7 @@ class Predictor:
                 quick_rows=model_version.quick_rows,
             ),
             run_seconds=model_version.run_seconds,
+            warm_up_us=model_version.warm_up_us,
             name=model_version.name,
         )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from inference.engine_address import engine_of
 from inference.errors import InferenceError, ModelRefused
 from inference.loading import ModelVersion, load_contents, prepare_version
+from inference.metered_runtime import MeteredRuntime
 from inference.remote_runtime import RemoteRuntime
 from inference.repository import parse_files
 from inference.settings import InferenceSettings
@@ -26,10 +27,11 @@ def load_anywhere(
         return load_contents(path, contents, settings)
     files = parse_files(path.name, contents)
     runtime = RemoteRuntime(engine_of(path, files.manifest, settings))
+    metered = MeteredRuntime(runtime)
     try:
-        version = prepare_version(path, files, runtime)
+        version = prepare_version(path, files, metered)
     except (InferenceError, ValueError) as error:
         runtime.close()
         reason = error.reason if isinstance(error, ModelRefused) else str(error)
         raise ModelRefused(path.name, reason) from None
-    return replace(version, executor=runtime.executor)
+    return replace(version, runtime=runtime, executor=runtime.executor, warm_up_us=metered.busy_us)

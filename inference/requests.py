@@ -41,6 +41,12 @@ class Request:
     compute_seconds: float = 0.0
     """Time that its pieces ran, together."""
 
+    compute_us: int = 0
+    """What it has of the runs of its pieces so far, in microseconds, unless that is waived."""
+
+    is_begun_again: bool = False
+    """What its pieces took was in vain."""
+
     @property
     def left(self) -> int:
         """Count the rows that wait still."""

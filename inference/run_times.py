@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from inference.requests import Key
+from inference.tracks import Track
 
 _HAND_OVER_SECONDS: Final = 1e-4
 """What a run costs besides the model: a thread is woken, and the answers reach the loop."""
@@ -72,7 +73,8 @@ class RunTimes:
         self._seen = [_WARM_UP_RUNS if size in known else 0 for size in self._sizes]
         self._runs_since = [0] * len(self._sizes)
         self._levels: OrderedDict[Key, float] = OrderedDict()
-        self._delays: dict[Key, float] = {}
+        self._delays: dict[Key, list[float]] = {}
+        """How much longer than their work runs take on each track, by the logarithm."""
         self._runs = 0
         self._credit = 0.0
         self._best = 0
@@ -86,24 +88,24 @@ class RunTimes:
         """Most rows of a request that is as good as whole as it is in pieces."""
         self._choose()
 
-    def seconds(self, rows: int, key: Key) -> float:
+    def seconds(self, rows: int, key: Key, track: Track = Track.FRONT) -> float:
         """Estimate the time of a run; 0 where no run with such items is known."""
         level = self._levels.get(key)
         if level is None:
             return 0.0
-        return math.exp(level + self._delays[key] + self._log_seconds(rows))
+        return math.exp(level + self._delays[key][track] + self._log_seconds(rows))
 
-    def backlog_seconds(self, rows: int) -> float:
+    def backlog_seconds(self, rows: int, track: Track = Track.FRONT) -> float:
         """Estimate how long rows take in runs of the best size; 0 where no run is known."""
         if not self._levels or not rows:
             return 0.0
         key = next(reversed(self._levels))
         size = min(rows, self.best_rows)
-        return self.seconds(size, key) * rows / size
+        return self.seconds(size, key, track) * rows / size
 
-    def rows_within(self, seconds: float, key: Key) -> int:
+    def rows_within(self, seconds: float, key: Key, track: Track = Track.FRONT) -> int:
         """Find the largest size whose run is over in time; 1 where none is."""
-        fitting = [size for size in self._sizes if self.seconds(size, key) <= seconds]
+        fitting = [size for size in self._sizes if self.seconds(size, key, track) <= seconds]
         return fitting[-1] if fitting else 1
 
     def rows_for(self, waiting: int) -> int:
@@ -118,7 +120,13 @@ class RunTimes:
         return self._sizes[self._below[self._index(waiting)]]
 
     def observe(
-        self, rows: int, seconds: float, key: Key, *, work_seconds: float | None = None
+        self,
+        rows: int,
+        seconds: float,
+        key: Key,
+        *,
+        work_seconds: float | None = None,
+        track: Track = Track.FRONT,
     ) -> None:
         """Learn from a run; `work_seconds` is what the processor gave to it, where that is known.
 
@@ -130,11 +138,11 @@ class RunTimes:
         self._runs_since = [runs + 1 for runs in self._runs_since]
         measured = math.log(max(work_seconds or seconds, 1e-7))
         delay = math.log(max(seconds, 1e-7)) - measured
-        self._delays.setdefault(key, delay)
+        delays = self._delays.setdefault(key, [delay] * len(Track))
         if key not in self._levels:
             self._meet(key, measured, rows)
         self._levels.move_to_end(key)
-        self._delays[key] += _LEVEL_GAIN * (delay - self._delays[key])
+        delays[track] += _LEVEL_GAIN * (delay - delays[track])
         gain = self._learn(rows, measured - self._levels[key], key)
         if gain > _LEAST_GAIN or not self._runs % _CHOICE_RUNS:
             self._choose()

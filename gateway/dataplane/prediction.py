@@ -10,6 +10,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -29,6 +30,7 @@ from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
 from gateway.usage.record import UsageRecord, lost_mark
 from inference.batcher import Prediction
+from inference.compute_account import ComputeBill
 from inference.errors import DeadlineExceeded, ModelFailed, ModelNotFound, QueueFull
 from inference.predictor import Predictor
 from inference.registry import ModelVersion
@@ -216,6 +218,7 @@ class PredictionPath:
                 that is known, and never answered with 200.
         """
         began = perf_counter()
+        self._check_room(call, 1)  # whoever has no room for a row is told before the body is read
         decoded: Decoded = call.codec.decode(body, call.model)
         decoded_at = perf_counter()
         if decoded.timeout_seconds is not None:
@@ -228,16 +231,17 @@ class PredictionPath:
         grant = await self._admit(call, units)
         admitted = perf_counter()
         outcome = Outcome.FAILED
+        bill: ComputeBill | None = None
         try:
             prediction = await self._run(call, decoded)
+            bill = prediction.bill
             encoded = call.codec.encode(prediction.outputs, decoded, call.model)
             self._refuse_late(call)
             call.before_record()
             outcome = Outcome.COMPLETED
             predicted = perf_counter()
-            usage = self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
-            kept = None if call.keep is None else call.keep(usage, encoded)
-            await self._journal.record(usage, kept)
+            bill = None  # the journal's word counts from here on
+            await self._record(call, prediction, encoded, rows=rows, bytes_in=bytes_in)
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
             raise
@@ -246,6 +250,8 @@ class PredictionPath:
             raise
         finally:
             self._limiter.release(grant, outcome)
+            if bill is not None:  # it never came to the record
+                bill.settle(is_billed=False)
         self.after_answer(call, decoded, prediction)
         times = (decoded_at - began, admitted - started, perf_counter() - predicted)
         version, policy = call.model.version, grant.policy
@@ -323,6 +329,14 @@ class PredictionPath:
         call.revision = self.revision
         _check_grants(call.principal, call.model.name, call.model.version)
 
+    async def _record(
+        self, call: Call, prediction: Prediction, encoded: Encoded, *, rows: int, bytes_in: int
+    ) -> None:
+        """Have an answer on the bill, and the engine's account say so."""
+        usage = self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
+        kept = None if call.keep is None else call.keep(usage, encoded)
+        await self._journal.record(usage, kept, told=partial(_settle, prediction.bill))
+
     def _usage(
         self, call: Call, prediction: Prediction, *, rows: int, sizes: tuple[int, int]
     ) -> UsageRecord:
@@ -340,7 +354,7 @@ class PredictionPath:
             units=0 if principal.is_test else rows * call.model.unit_weight,
             is_test=principal.is_test,
             queue_us=int(prediction.queue_seconds * _MICROSECONDS),
-            compute_us=int(prediction.compute_seconds * _MICROSECONDS),
+            compute_us=prediction.bill.part_us,
             bytes_in=sizes[0],
             bytes_out=sizes[1],
         )
@@ -365,6 +379,11 @@ class PredictionPath:
         )
         self._policies[principal.credential_id] = (principal, policy)
         return policy
+
+
+def _settle(bill: ComputeBill, *, is_durable: bool) -> None:
+    """Bill what a request has of the engine's time, if its record is on disk."""
+    bill.settle(is_billed=is_durable)
 
 
 def _check_grants(principal: Principal, name: str, version: str | None) -> None:

@@ -76,6 +76,25 @@ RUN_SECONDS: Final = Metric(
 RUN_ROWS: Final = Metric(
     "tollgate_run_rows", Kind.HISTOGRAM, "Rows that shared a run.", ("model", "version"), SIZES
 )
+BUSY_MICROSECONDS: Final = Metric(
+    "tollgate_engine_busy_microseconds",
+    Kind.COUNTER,
+    "Work of the engine: billed and unbilled, and what requests have that are not over yet.",
+    ("model", "version"),
+)
+BILLED_MICROSECONDS: Final = Metric(
+    "tollgate_billed_compute_microseconds",
+    Kind.COUNTER,
+    "Work of the engine that is in usage records, as their `compute_us`.",
+    ("model", "version"),
+)
+UNBILLED_MICROSECONDS: Final = Metric(
+    "tollgate_unbilled_compute_microseconds",
+    Kind.COUNTER,
+    "Work of the engine for nobody's bill: what failed, came too late or was repeated, warm-ups, "
+    "and runs in the shadow of a trial.",
+    ("model", "version"),
+)
 QUEUE_ROWS: Final = Metric(
     "tollgate_queue_rows", Kind.SUM, "Rows that wait for a run.", ("model", "version")
 )
@@ -218,6 +237,7 @@ LOOP_LAG_SECONDS: Final = Metric(
 CATALOGUE: Final = (
     *(REQUESTS, REQUEST_SECONDS, REQUESTS_IN_FLIGHT, PREDICTION_ROWS, DECODE_SECONDS),
     *(ADMIT_SECONDS, QUEUE_SECONDS, RECORD_SECONDS, RUN_SECONDS, RUN_ROWS, QUEUE_ROWS),
+    *(BUSY_MICROSECONDS, BILLED_MICROSECONDS, UNBILLED_MICROSECONDS),
     *(MIRRORED_REQUESTS, MIRROR_PASSED_OVER),
     *(JOURNAL_WRITE_SECONDS, JOURNAL_WRITE_RECORDS, JOURNAL_HELD_BYTES, JOURNAL_MAX_BYTES),
     *(KEPT_ANSWERS_BYTES, KEPT_ANSWERS_MAX_BYTES, REPLAYED_ANSWERS),

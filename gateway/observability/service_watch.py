@@ -10,7 +10,8 @@ import os
 import platform
 import resource
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,27 @@ async def watching(
         watch.sample()
 
 
+@dataclass(slots=True)
+class _ModelWatch:
+    """What is read of one model version, until nobody waits for it any more."""
+
+    batcher: Batcher
+    queue_rows: Gauge
+    compute: Sequence[Counter]
+    last: tuple[int, int, int] = (0, 0, 0)
+    is_over: bool = False
+
+    def sample(self) -> None:
+        """Read everything once."""
+        self.queue_rows.set(self.batcher.waiting_rows)
+        account = self.batcher.compute
+        now = (account.busy_us, account.billed_us, account.unbilled_us)
+        for counter, value, last in zip(self.compute, now, self.last, strict=True):
+            counter.add(value - last)
+        self.last = now
+        self.is_over = self.batcher.is_closed and not account.open_us
+
+
 class ServiceWatch:
     """What is read of the services of one worker, and where it is written."""
 
@@ -63,7 +85,8 @@ class ServiceWatch:
         self._watch_trials(services)
         self._watch_deliveries(services)
         self._services = services
-        self._models: dict[ModelVersion, tuple[Gauge, Batcher]] = {}
+        self._models: dict[ModelVersion, _ModelWatch] = {}
+        self._leaving: list[_ModelWatch] = []
         self._watch_models()
         if writer is not None:
             self._count(catalogue.LOG_LINES_DROPPED, lambda: writer.dropped)
@@ -87,8 +110,9 @@ class ServiceWatch:
         for gauge, read in self._gauges:
             gauge.set(read())
         self._watch_models()
-        for gauge, batcher in self._models.values():
-            gauge.set(batcher.waiting_rows)
+        for watch in (*self._models.values(), *self._leaving):
+            watch.sample()
+        self._leaving = [watch for watch in self._leaving if not watch.is_over]
         if self._samples % _DESCRIPTORS_EVERY == 0:
             self._descriptors.set(_open_descriptors())
         self._samples += 1
@@ -161,13 +185,13 @@ class ServiceWatch:
         if served == list(self._models):
             return
         for model in self._models.keys() - set(served):
-            self._models.pop(model)[0].set(0.0)
+            self._leaving.append(self._models.pop(model))
         for model in served:
             if model not in self._models:
                 batcher = self._services.predictor.batcher_of(model)
-                self._models[model] = (self._watch_model(model, batcher), batcher)
+                self._models[model] = self._watch_model(model, batcher)
 
-    def _watch_model(self, model: ModelVersion, batcher: Batcher) -> Gauge:
+    def _watch_model(self, model: ModelVersion, batcher: Batcher) -> "_ModelWatch":
         names = (model.name, model.version)
         seconds = self._meter.histogram(catalogue.RUN_SECONDS, *names)
         rows = self._meter.histogram(catalogue.RUN_ROWS, *names)
@@ -177,7 +201,15 @@ class ServiceWatch:
             rows.observe(run_rows)
 
         batcher.on_run = note
-        return self._meter.gauge(catalogue.QUEUE_ROWS, *names)
+        counters = [
+            self._meter.counter(metric, *names)
+            for metric in (
+                catalogue.BUSY_MICROSECONDS,
+                catalogue.BILLED_MICROSECONDS,
+                catalogue.UNBILLED_MICROSECONDS,
+            )
+        ]
+        return _ModelWatch(batcher, self._meter.gauge(catalogue.QUEUE_ROWS, *names), counters)
 
     def _watch_process(self) -> None:
         versions = (metadata.version("tollgate"), platform.python_version())

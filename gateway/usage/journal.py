@@ -10,6 +10,7 @@ from asyncio import Future, get_running_loop, to_thread
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -30,7 +31,26 @@ from gateway.usage.writer_thread import WriterThread
 
 _PROBE_SECONDS = 1.0
 _KEPT_US = KEPT_SECONDS * 1_000_000
-_Entry = tuple[int, bytes, KeptAnswer | None]
+
+
+class Told(Protocol):
+    """Hear what became of a record."""
+
+    def __call__(self, *, is_durable: bool) -> None:
+        """Called on the event loop."""
+
+
+class _Entry(NamedTuple):
+    """A record that waits for the disk."""
+
+    occurred_at_us: int
+    encoded: bytes
+    answer: KeptAnswer | None
+    told: Told
+
+
+def _tell_nobody_of(*, is_durable: bool) -> None:
+    """Stand where nobody wants to hear of a record."""
 
 
 class Journal:
@@ -142,24 +162,42 @@ class Journal:
         """Return the time for a record that is made now; it never falls before a `watermark`."""
         return max(self._now_us(), self._floor_us)
 
-    async def record(self, record: UsageRecord, answer: KeptAnswer | None = None) -> None:
+    async def record(
+        self,
+        record: UsageRecord,
+        answer: KeptAnswer | None = None,
+        *,
+        told: Told = _tell_nobody_of,
+    ) -> None:
         """Write a record and return when it is on disk, and with it its answer if it is kept.
+
+        `told` hears whether it is, at least once, and the first word is true; it may come later
+        than this returns where the caller leaves while the record is being written.
 
         Raises:
             JournalUnavailable: it is not on disk, so no answer may leave.
         """
         if record.occurred_at_us < self._floor_us:
             record = record._replace(occurred_at_us=self._floor_us)
+        entry = _Entry(record.occurred_at_us, orjson.dumps(tuple(record)), answer, told)
+        is_durable = False
+        try:
+            await self._submit(entry)
+            is_durable = True
+        finally:
+            if not is_durable and not self._flushes.is_under_way(entry):
+                told(is_durable=False)
+
+    def _submit(self, entry: _Entry) -> "Future[None]":
         if not self._is_open:
             raise JournalUnavailable("the journal is not open")
         try:
-            entry = (record.occurred_at_us, orjson.dumps(tuple(record)), answer)
             flushed = self._flushes.submit(entry)
-            if answer is not None:
-                answer.follow(flushed)
         except CoalescerFull:
             raise JournalUnavailable("too many records wait for the disk") from None
-        await flushed
+        if entry.answer is not None:
+            entry.answer.follow(flushed)
+        return flushed
 
     def ensure_writable(self) -> None:
         """Pass if a record made now can be expected to become durable; call it before computing.
@@ -185,7 +223,7 @@ class Journal:
     @property
     def oldest_pending_us(self) -> int | None:
         """The earliest time of a record that is being written; None when there is none."""
-        return min((entry[0] for entry in self._flushes.pending()), default=None)
+        return min((entry.occurred_at_us for entry in self._flushes.pending()), default=None)
 
     def watermark(self) -> int:
         """Promise a moment: every record before it is readable here now or was discarded.
@@ -243,8 +281,12 @@ class Journal:
     def _flush(self, batch: list[_Entry]) -> "Future[Sequence[None]]":
         """Hand one segment to the thread."""
         trip: Future[Sequence[None]] = get_running_loop().create_future()
-        text = b",".join([encoded for _, encoded, _ in batch]).decode()
-        rows = [Row(answer, at_us + _KEPT_US) for at_us, _, answer in batch if answer is not None]
+        text = b",".join([entry.encoded for entry in batch]).decode()
+        rows = [
+            Row(entry.answer, entry.occurred_at_us + _KEPT_US)
+            for entry in batch
+            if entry.answer is not None
+        ]
         for answer, _ in rows:
             answer.is_travelling = True
 
@@ -262,6 +304,8 @@ class Journal:
                 size = len(text) + sum(answer.size for answer, _ in rows)
                 self._fail(f"writing: {error}", size)
                 trip.set_exception(JournalUnavailable(f"writing: {error}"))
+            for entry in batch:
+                entry.told(is_durable=written is not None)
             for answer, _ in rows:
                 answer.land()
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,7 @@ class HeldExecutor(Executor):
     def __init__(self) -> None:
         self.held = 0
         """Runs that the thread has stopped before: one or none."""
+        self.thread: threading.Thread | None = None
         self.most_submitted = 0
         self._jobs: deque[Callable[[], object]] = deque()
         self._is_at_work = False
@@ -122,7 +124,9 @@ class HeldExecutor(Executor):
     def _begin(self) -> None:
         while self._jobs and not self.held:
             self._is_at_work = True
-            threading.Thread(target=self._work, args=(self._jobs.popleft(),), daemon=True).start()
+            job = self._jobs.popleft()
+            self.thread = threading.Thread(target=self._work, args=(job,), daemon=True)
+            self.thread.start()
             self._stopped.acquire()
         self._is_at_work = bool(self.held)
 
@@ -158,22 +162,32 @@ def make_batcher(
     runtime: DoublingRuntime,
     executor: Executor,
     *,
+    back_executor: Executor | None = None,
     run_seconds: Mapping[int, float] = FLAT,
     slow_seconds: float = 0.005,
     clock: Callable[[], float] = time.monotonic,
     **limits: float,
 ) -> Batcher:
     """Make a batcher that has learned its times already."""
-    if isinstance(executor, HeldExecutor):
-        runtime.before_run = executor.before_run
+    held = [one for one in (executor, back_executor) if isinstance(one, HeldExecutor)]
+    if held:
+        runtime.before_run = partial(_stop_in, held)
     return Batcher(
         runtime,
         executor=executor,
+        back_executor=back_executor,
         limits=QueueLimits(**limits),  # type: ignore[arg-type]
         run_seconds=run_seconds,
         slow_seconds=slow_seconds,
         clock=clock,
     )
+
+
+def _stop_in(executors: list[HeldExecutor]) -> None:
+    """Stop the thread that this is; a run on the loop goes on."""
+    for executor in executors:
+        if executor.thread is threading.current_thread():
+            executor.before_run()
 
 
 async def turn() -> None:

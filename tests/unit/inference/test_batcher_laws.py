@@ -1,12 +1,14 @@
 """The law of the batcher: every caller is answered exactly once, with its own rows."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.batcher import Batcher, Prediction
+from inference.compute_account import ComputeAccount
 from inference.errors import ModelFailed
 from tests.unit.inference.fakes import (
     POISON,
@@ -29,7 +31,7 @@ arrivals = st.tuples(
 steps = st.one_of(
     arrivals,
     st.tuples(st.just("turn")),
-    st.tuples(st.just("run")),
+    st.tuples(st.just("run"), st.sampled_from([0, 1])),
     st.tuples(st.just("cancel"), st.integers(min_value=0, max_value=50)),
 )
 
@@ -49,16 +51,29 @@ class Scene:
 
     runtime: DoublingRuntime = field(default_factory=DoublingRuntime)
     executor: HeldExecutor = field(default_factory=HeldExecutor)
+    back: HeldExecutor | None = None
     callers: list[Caller] = field(default_factory=list)
+    compute: ComputeAccount = field(default_factory=ComputeAccount)
+    """Of the batcher, once all is over."""
+
+    @property
+    def executors(self) -> list[HeldExecutor]:
+        """List the threads."""
+        return [self.executor] if self.back is None else [self.executor, self.back]
 
     async def play(self, script: list[tuple[object, ...]]) -> None:
         """Take every step, then let everything run to its end."""
-        batcher = make_batcher(self.runtime, self.executor, max_batch_size=CAPACITY)
+        batcher = make_batcher(
+            self.runtime, self.executor, back_executor=self.back, max_batch_size=CAPACITY
+        )
         for step in script:
             await self._take(batcher, step)
         await turn()
-        await self.executor.run_all()
+        while any(executor.held for executor in self.executors):
+            for executor in self.executors:
+                await executor.run_all()
         await asyncio.gather(*(caller.task for caller in self.callers), return_exceptions=True)
+        self.compute = batcher.compute
         batcher.close()
 
     async def _take(self, batcher: Batcher, step: tuple[object, ...]) -> None:
@@ -67,8 +82,8 @@ class Scene:
                 self._arrive(batcher, rows, lane, width=width, is_poisonous=is_poisonous)
             case ("turn",):
                 await turn()
-            case ("run",) if self.executor.held:
-                await self.executor.run_next()
+            case ("run", int(index)) if self.executors[index % len(self.executors)].held:
+                await self.executors[index % len(self.executors)].run_next()
             case ("cancel", int(index)) if index < len(self.callers):
                 caller = self.callers[index]
                 caller.is_cancelled = caller.task.cancel() or caller.is_cancelled
@@ -83,11 +98,17 @@ class Scene:
         self.callers.append(Caller(values, ask(batcher, *values, lane=lane, width=width)))
 
 
+scenes = st.sampled_from([Scene, lambda: Scene(back=HeldExecutor())])
+"""One track, and two."""
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.lists(steps, max_size=40))
-def test_every_caller_is_answered_once_with_its_own_rows(script: list[tuple[object, ...]]) -> None:
+@given(st.lists(steps, max_size=40), scenes)
+def test_every_caller_is_answered_once_with_its_own_rows(
+    script: list[tuple[object, ...]], make: Callable[[], Scene]
+) -> None:
     """Whatever the order of arrivals, departures and failures, nobody gets another's rows."""
-    scene = Scene()
+    scene = make()
     asyncio.run(scene.play(script))
     for caller in scene.callers:
         assert caller.task.done()
@@ -101,9 +122,30 @@ def test_every_caller_is_answered_once_with_its_own_rows(script: list[tuple[obje
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(steps, max_size=40))
-def test_no_run_is_over_the_batch_size(script: list[tuple[object, ...]]) -> None:
+@given(st.lists(steps, max_size=40), scenes)
+def test_no_run_is_over_the_batch_size(
+    script: list[tuple[object, ...]], make: Callable[[], Scene]
+) -> None:
     """However many rows one caller has."""
-    scene = Scene()
+    scene = make()
     asyncio.run(scene.play(script))
     assert all(rows <= CAPACITY for rows in scene.runtime.rows_of_runs)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(steps, max_size=40), scenes)
+def test_every_microsecond_of_the_engine_is_attributed(
+    script: list[tuple[object, ...]], make: Callable[[], Scene]
+) -> None:
+    """What callers were answered with and what nobody pays for is all that the engine worked."""
+    scene = make()
+    asyncio.run(scene.play(script))
+    bills = [
+        caller.task.result().bill
+        for caller in scene.callers
+        if not caller.task.cancelled() and caller.task.exception() is None
+    ]
+    assert scene.compute.open_us == sum(bill.part_us for bill in bills)
+    for bill in bills:
+        bill.settle(is_billed=True)
+    assert scene.compute.billed_us + scene.compute.unbilled_us == scene.compute.busy_us

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from inference.compute_account import ComputeAccount
 from inference.loading import ModelVersion
 from inference.mirror import Mirror, Mirrored, Served
 from inference.predictor import Predictor
@@ -52,9 +53,10 @@ class SteppedThread(Executor):
 
 @dataclass
 class FakeBatcher:
-    """A queue of which only its length is looked at."""
+    """A queue of which only its length and its account are looked at."""
 
     waiting_rows: int = 0
+    compute: ComputeAccount = field(default_factory=ComputeAccount)
 
 
 class FakePredictor:
@@ -191,6 +193,16 @@ async def test_challenger_that_fails_is_told_of() -> None:
     await shadow.offer(POISON)
     await shadow.thread.work()
     assert [mirrored.comparison for mirrored in shadow.told] == [None]
+
+
+async def test_mirrored_run_is_on_nobody_s_bill() -> None:
+    """It is work of the other version's engine all the same."""
+    shadow = Shadow()
+    await shadow.offer(1.0)
+    await shadow.thread.work()
+    account = shadow.predictor.batcher.compute
+    assert (account.busy_us, account.open_us, account.billed_us) == (account.unbilled_us, 0, 0)
+    assert shadow.mirror.runs == 1
 
 
 async def test_version_is_held_while_it_runs() -> None:

@@ -19,9 +19,10 @@ from gateway.limits.limiter import Grant, Outcome
 from gateway.limits.policy import Policy, Standing
 from gateway.usage.answers import KeptAnswer
 from gateway.usage.errors import JournalUnavailable
-from gateway.usage.journal import Journal
+from gateway.usage.journal import Journal, Told
 from gateway.usage.record import UsageRecord
 from inference.batcher import Prediction
+from inference.compute_account import ComputeAccount, ComputeBill
 from inference.errors import (
     ContractViolated,
     DeadlineExceeded,
@@ -108,6 +109,7 @@ class FakePredictor:
     runs: int = 0
     scale: float = 2.0
     is_full: bool = False
+    compute: ComputeAccount = field(default_factory=ComputeAccount)
 
     def check_room(self, _model: object, **_: object) -> None:
         """Refuse as told."""
@@ -119,7 +121,9 @@ class FakePredictor:
         self.runs += 1
         if self.failure is not None:
             raise self.failure
-        return Prediction({"y": tensors["x"] * self.scale}, 0.001, 0.002, len(tensors["x"]))
+        self.compute.note_run(1999, [1999])
+        bill = ComputeBill(self.compute, 1999)
+        return Prediction({"y": tensors["x"] * self.scale}, 0.001, 0.002, len(tensors["x"]), bill)
 
 
 @dataclass
@@ -139,8 +143,11 @@ class FakeJournal:
         """Give a moment."""
         return 1_700_000_000_000_000
 
-    async def record(self, record: UsageRecord, _answer: KeptAnswer | None = None) -> None:
+    async def record(
+        self, record: UsageRecord, _answer: KeptAnswer | None = None, *, told: Told
+    ) -> None:
         """Keep the record."""
+        told(is_durable=not self.breaks)
         if self.breaks:
             raise JournalUnavailable("no space left")
         self.records.append(record)
@@ -214,8 +221,30 @@ async def test_answer_is_billed_once_with_its_units() -> None:
     assert answer.encoded.body == b'{"predictions":[2.0,4.0,6.0]}'
     assert (record.rows, record.units, record.tenant_id, record.key_id) == (3, 15, "ten_a", "key_a")
     assert (record.model, record.version, record.protocol) == ("double", "3", "v1")
-    assert (record.queue_us, record.compute_us) == (1000, 2000)
+    assert (record.queue_us, record.compute_us) == (1000, 1999)
     assert bench.limiter.released == [Outcome.COMPLETED]
+
+
+async def test_compute_is_billed_once_the_record_is_on_disk() -> None:
+    """What the record says is what the engine's account says."""
+    bench = Bench()
+    await bench.predict()
+    account = bench.predictor.compute
+    assert (account.billed_us, account.unbilled_us) == (bench.journal.records[0].compute_us, 0)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"predictor": FakePredictor(scale=np.inf)}, {"journal": FakeJournal(breaks=True)}],
+    ids=["output that cannot be encoded", "journal that cannot be written"],
+)
+async def test_compute_without_a_record_is_unbilled(parts: dict[str, Any]) -> None:
+    """It was work all the same, and the engine's account says so."""
+    bench = Bench(**parts)
+    with pytest.raises((OutputNotFinite, JournalUnavailable)):
+        await bench.predict()
+    account = bench.predictor.compute
+    assert (account.billed_us, account.unbilled_us) == (0, account.busy_us)
 
 
 async def test_test_key_is_recorded_without_units() -> None:
@@ -306,7 +335,7 @@ async def test_cancelled_prediction_gives_its_place_back() -> None:
     class NeverEnding(FakePredictor):
         async def predict(self, _model: object, tensors: Tensors, **_: object) -> Prediction:
             await asyncio.Event().wait()
-            return Prediction(tensors, 0, 0, 0)
+            return Prediction(tensors, 0, 0, 0, ComputeBill(ComputeAccount(), 0))
 
     bench = Bench(predictor=NeverEnding())
     task = asyncio.create_task(bench.predict())

@@ -12,6 +12,7 @@ from gateway.models.trial_counts import Counts, Subject, VersionCounts
 from gateway.models.trial_store import TrialStore
 from gateway.models.trials import Trials
 from inference.batcher import Prediction
+from inference.compute_account import ComputeAccount, ComputeBill
 from inference.errors import ModelFailed
 from inference.registry import Registry
 from inference.router import Router
@@ -70,7 +71,9 @@ class Worker:
 
     def answer(self, **choice: Any) -> None:  # noqa: ANN401 - as `call` takes it
         """Answer a request in three milliseconds."""
-        prediction = Prediction({"y": rows_of(1.0, 2.0)["x"]}, 0.001, 0.002, 2)
+        prediction = Prediction(
+            {"y": rows_of(1.0, 2.0)["x"]}, 0.001, 0.002, 2, ComputeBill(ComputeAccount(), 2000)
+        )
         self.trials.after_answer(self.call(**choice), FakeDecoded(), prediction)
 
     async def handed_in(self) -> dict[str, VersionCounts]:

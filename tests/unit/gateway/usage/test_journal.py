@@ -278,3 +278,60 @@ async def test_clock_set_back_breaks_no_promise(journal: Journal, clock: Clock) 
     assert segments is not None
     assert json.loads(segments.records)[0][1] == mark_us
     assert journal.watermark() == mark_us
+
+
+class Words:
+    """What was said of a record."""
+
+    def __init__(self) -> None:
+        self.heard: list[bool] = []
+
+    def __call__(self, *, is_durable: bool) -> None:
+        """Hear it."""
+        self.heard.append(is_durable)
+
+
+async def test_record_is_told_to_be_on_disk(journal: Journal) -> None:
+    """Once it is."""
+    words = Words()
+    await journal.record(record_of("r"), words)
+    assert words.heard == [True]
+
+
+async def test_record_of_a_full_disk_is_told_to_be_lost(full_disk: Journal) -> None:
+    """The first word is the true one, and no answer leaves."""
+    words = Words()
+    with pytest.raises(JournalUnavailable):
+        await full_disk.record(record_of("r2", model="m" * 10_000), words)
+    assert words.heard[:1] == [False]
+    assert True not in words.heard
+
+
+async def test_record_whose_caller_leaves_in_the_write_is_told_of(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """It is on disk, whether or not anybody waits for it."""
+    words = Words()
+    waiter = asyncio.ensure_future(journal.record(record_of("r"), words))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.gather(waiter, return_exceptions=True)
+    await settled(journal)
+    await journal.record(record_of("r2"))
+    assert (words.heard, on_disk(tmp_path)) == ([True], ["r", "r2"])
+
+
+async def test_record_whose_caller_leaves_before_the_write_is_told_to_be_lost(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """It is dropped, and so on nobody's bill."""
+    words = Words()
+    first = asyncio.ensure_future(journal.record(record_of("r")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiter = asyncio.ensure_future(journal.record(record_of("r2"), words))
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.gather(first, waiter, return_exceptions=True)
+    assert (words.heard, on_disk(tmp_path)) == ([False], ["r"])

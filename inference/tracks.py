@@ -1,0 +1,42 @@
+"""Name the two tracks on which runs of one model go on beside each other, and open the second.
+
+Source: docs/decisions/0014-two-tracks.md.
+"""
+
+import contextlib
+import os
+import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
+from enum import IntEnum
+from typing import Final
+
+_NICENESS: Final = 10
+
+
+class Track(IntEnum):
+    """Where a lane's rows run."""
+
+    FRONT = 0
+    """For every lane while none floods, and beside a flood for the lanes below their share."""
+
+    BACK = 1
+    """For lanes that flood."""
+
+
+def open_back_executor(threads: int) -> Executor | None:
+    """Give threads that leave the processor to others; None for none, or where one core is all."""
+    if threads < 1 or _usable_cores() < len(Track):
+        return None
+    return ThreadPoolExecutor(threads, thread_name_prefix="back", initializer=_yield_to_others)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _yield_to_others() -> None:
+    """Let every other thread go first, where the system keeps priorities of threads (Linux)."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -50,7 +50,7 @@ from gateway.usage.reports import month_units
 from gateway.usage.shipper import Shipper
 from inference.predictor import Predictor
 from inference.registry import Registry
-from inference.tracks import open_back_executor
+from inference.tracks import open_back_executors
 from inference.vetter import Vetter
 
 _LEASE_SLACK_SECONDS = 60.0
@@ -248,12 +248,12 @@ async def _open_models(
         raise RepositoryMissing(root)
     executor = ThreadPoolExecutor(settings.concurrent_runs, thread_name_prefix="model")
     stack.callback(executor.shutdown)
-    back_executor = open_back_executor(settings.back_runs)
-    if back_executor is not None:
-        stack.callback(back_executor.shutdown)
+    back_executors = open_back_executors(settings.back_runs)
+    if back_executors is not None:
+        stack.callback(back_executors.shutdown)
     store = catalogue.part(TrialStore)
     registry = Registry()
-    predictor = Predictor(registry, executor, back_executor)
+    predictor = Predictor(registry, executor, back_executors)
     stack.callback(predictor.close)
     opening = open_keeper(store, registry, predictor, root=root, vetter=vetter)
     keyset.follow(await stack.enter_async_context(opening))

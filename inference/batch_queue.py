@@ -108,6 +108,10 @@ class BatchQueue:
         """Say where the rows of a lane that waits will run."""
         return self._division.track_of(lane, now)
 
+    def has_company(self, now: float) -> bool:
+        """Say whether more than one lane was seen lately."""
+        return self._division.has_company(now)
+
     def check(self, rows: int, lane: str, *, weight: int, deadline: float, now: float) -> None:
         """Refuse who would be refused now.
 

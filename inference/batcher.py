@@ -27,7 +27,7 @@ from inference.run_times import RunTimes
 from inference.runtime import Runtime
 from inference.statistics import ModelStatistics
 from inference.tensors import Tensors
-from inference.tracks import Track
+from inference.tracks import BackExecutors, Track
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Batcher:
         runtime: Runtime,
         *,
         executor: Executor,
-        back_executor: Executor | None = None,
+        back_executors: BackExecutors | None = None,
         limits: QueueLimits,
         run_seconds: Mapping[int, float] | None = None,
         warm_up_us: int = 0,
@@ -81,7 +81,7 @@ class Batcher:
     ) -> None:
         """Make it ready; `run_seconds` is what the warm-up measured: rows to seconds.
 
-        Lanes that flood run in `back_executor`, beside the others; None keeps all in one line.
+        Lanes that flood run in `back_executors`, beside the others; None keeps all in one line.
         """
         self.runs = 0
         self.rows = 0
@@ -95,10 +95,10 @@ class Batcher:
         self.times = RunTimes(limits.max_batch_size, run_seconds)
         """What was learned of the runs."""
         self._runtime = runtime
-        self._front = Line(Track.FRONT, executor)
+        self._front = Line(Track.FRONT, executor, executor)
         self._lines = [self._front]
-        if back_executor is not None:
-            self._lines.append(Line(Track.BACK, back_executor))
+        if back_executors is not None:
+            self._lines.append(Line(Track.BACK, *back_executors))
         self._slow_seconds = slow_seconds
         self._slow_runs = 0
         self._name = name
@@ -109,7 +109,7 @@ class Batcher:
             limits,
             self.times,
             can_share=runtime.signature.is_batchable,
-            is_divided=back_executor is not None,
+            is_divided=back_executors is not None,
         )
         self.is_closed = False
         self._alarm = Alarm(self._expire)
@@ -243,8 +243,10 @@ class Batcher:
         return any(self._is_due(other, now) for other in self._lines if other is not line)
 
     def _submit(self, loop: asyncio.AbstractEventLoop, line: Line) -> None:
+        has_company = self._queue.has_company(self._clock())
+        executor = line.yielding_executor if has_company else line.executor
         try:
-            line.executor.submit(self._run, loop, line)
+            executor.submit(self._run, loop, line)
         except RuntimeError:
             with self._lock:
                 line.is_busy = False

@@ -47,6 +47,10 @@ class Division:
             self._company_until = now + _COMPANY_SECONDS if self._last_lane else now
             self._last_lane = lane
 
+    def has_company(self, now: float) -> bool:
+        """Say whether more than one lane was seen lately."""
+        return now < self._company_until
+
     def note_begun(self, batch: Iterable[Piece], track: Track) -> None:
         """Take note of a run that begins."""
         if self._is_divided:
@@ -94,7 +98,8 @@ class Division:
 
     def _floods(self, lane: str, now: float) -> bool:
         """Say whether a lane floods, or did a moment ago."""
-        best, has_company = self._times.best_rows, now < self._company_until
+        has_company = self.has_company(now)
+        best = self._times.best_rows
         if self._lanes.floods(lane, best, self._under_way, has_company=has_company):
             self._flooding_until[lane] = now + _FLOOD_SECONDS
             return True

@@ -13,6 +13,9 @@ class Line:
 
     track: Track
     executor: Executor
+    yielding_executor: Executor
+    """Where they wait beside others."""
+
     running: list[Piece] = field(default_factory=list)
     is_busy: bool = False
     """A run is on, or about to begin."""

@@ -9,17 +9,18 @@ from inference.batch_queue import QueueLimits
 from inference.batcher import Batcher, Prediction
 from inference.registry import ModelVersion, Registry
 from inference.tensors import Tensors
+from inference.tracks import BackExecutors
 
 
 class Predictor:
     """Run the models of a registry for concurrent callers on one event loop."""
 
     def __init__(
-        self, registry: Registry, executor: Executor, back_executor: Executor | None = None
+        self, registry: Registry, executor: Executor, back_executors: BackExecutors | None = None
     ) -> None:
-        """Run in `executor`, and what floods in `back_executor`, if there is one."""
+        """Run in `executor`, and what floods in `back_executors`, if there are any."""
         self._executor = executor
-        self._back_executor = back_executor
+        self._back_executors = back_executors
         self._batchers: dict[ModelVersion, Batcher] = {}
         for model in registry.models():
             self.add(model)
@@ -29,7 +30,7 @@ class Predictor:
         self._batchers[model_version] = Batcher(
             model_version.runtime,
             executor=model_version.executor or self._executor,
-            back_executor=None if model_version.executor else self._back_executor,
+            back_executors=None if model_version.executor else self._back_executors,
             limits=QueueLimits(
                 max_batch_size=model_version.max_batch_size,
                 max_queue_rows=model_version.max_queue_rows,

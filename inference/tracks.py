@@ -8,7 +8,7 @@ import os
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 _NICENESS: Final = 10
 
@@ -23,11 +23,31 @@ class Track(IntEnum):
     """For lanes that flood."""
 
 
-def open_back_executor(threads: int) -> Executor | None:
-    """Give threads that leave the processor to others; None for none, or where one core is all."""
+class BackExecutors(NamedTuple):
+    """Threads of the back track; which one runs is chosen for each run."""
+
+    plain: Executor
+    """For a lane that floods while nobody else is about."""
+
+    yielding: Executor
+    """For one that floods beside others: it leaves the processor to their runs."""
+
+    def shutdown(self) -> None:
+        """Wait for the runs that are on, and end the threads."""
+        self.plain.shutdown()
+        self.yielding.shutdown()
+
+
+def open_back_executors(threads: int) -> BackExecutors | None:
+    """Give threads for the back track; None for none, or where one core is all."""
     if threads < 1 or _usable_cores() < len(Track):
         return None
-    return ThreadPoolExecutor(threads, thread_name_prefix="back", initializer=_yield_to_others)
+    return BackExecutors(
+        ThreadPoolExecutor(threads, thread_name_prefix="back"),
+        ThreadPoolExecutor(
+            threads, thread_name_prefix="back-yielding", initializer=_yield_to_others
+        ),
+    )
 
 
 def _usable_cores() -> int:

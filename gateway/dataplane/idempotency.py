@@ -31,6 +31,7 @@ from gateway.usage.answers import FoundAnswer, KeptAnswer
 from gateway.usage.journal import Journal
 from gateway.usage.record import UsageRecord
 from inference.batcher import Prediction
+from inference.compute_account import ComputeAccount, ComputeBill
 
 _NAME: Final = b"idempotency-key"
 _QUOTED: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
@@ -45,7 +46,7 @@ _MARGIN_SECONDS: Final = 0.05
 _TIMER_SECONDS: Final = 0.005
 """Timers of a deadline may fire this much before it."""
 
-_NO_RUN: Final = Prediction({}, 0.0, 0.0, 0)
+_NO_RUN: Final = Prediction({}, 0.0, 0.0, 0, ComputeBill(ComputeAccount(), 0, is_settled=True))
 
 Headers = Sequence[tuple[bytes, bytes]]
 Body = bytes | memoryview

@@ -241,7 +241,7 @@ class PredictionPath:
             outcome = Outcome.COMPLETED
             predicted = perf_counter()
             bill = None  # the journal's word counts from here on
-            await self._record(call, prediction, encoded, rows=rows, bytes_in=bytes_in)
+            usage = await self._record(call, prediction, encoded, rows=rows, bytes_in=bytes_in)
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
             raise
@@ -250,12 +250,11 @@ class PredictionPath:
             raise
         finally:
             self._limiter.release(grant, outcome)
-            if bill is not None:  # it never came to the record
-                bill.settle(is_billed=False)
+            _waive(bill)
         self.after_answer(call, decoded, prediction)
         times = (decoded_at - began, admitted - started, perf_counter() - predicted)
-        version, policy = call.model.version, grant.policy
-        return Answer(encoded, units, version, policy, grant, prediction, rows, *times, "", usage)
+        parts = (encoded, units, call.model.version, grant.policy, grant, prediction, rows)
+        return Answer(*parts, *times, usage=usage)
 
     async def mark_lost(self, usage: UsageRecord) -> None:
         """Write down that nobody was there any more when an answer that is billed was sent.
@@ -331,11 +330,12 @@ class PredictionPath:
 
     async def _record(
         self, call: Call, prediction: Prediction, encoded: Encoded, *, rows: int, bytes_in: int
-    ) -> None:
-        """Have an answer on the bill, and the engine's account say so."""
+    ) -> UsageRecord:
+        """Have an answer on the bill, and the engine's account say so; return the record."""
         usage = self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
         kept = None if call.keep is None else call.keep(usage, encoded)
         await self._journal.record(usage, kept, told=partial(_settle, prediction.bill))
+        return usage
 
     def _usage(
         self, call: Call, prediction: Prediction, *, rows: int, sizes: tuple[int, int]
@@ -379,6 +379,12 @@ class PredictionPath:
         )
         self._policies[principal.credential_id] = (principal, policy)
         return policy
+
+
+def _waive(bill: ComputeBill | None) -> None:
+    """Bill nobody for what never came to the record; None where it did."""
+    if bill is not None:
+        bill.settle(is_billed=False)
 
 
 def _settle(bill: ComputeBill, *, is_durable: bool) -> None:

@@ -15,6 +15,7 @@ from inference.batch_queue import QueueLimits
 from inference.batcher import Batcher, Prediction
 from inference.signature import Signature, TensorSpec
 from inference.tensors import Tensors
+from inference.tracks import BackExecutors
 
 POISON = -1.0
 FLAT = dict.fromkeys((1, 2, 4, 8, 16, 32, 64), 1e-3)
@@ -175,7 +176,7 @@ def make_batcher(
     return Batcher(
         runtime,
         executor=executor,
-        back_executor=back_executor,
+        back_executors=BackExecutors(back_executor, back_executor) if back_executor else None,
         limits=QueueLimits(**limits),  # type: ignore[arg-type]
         run_seconds=run_seconds,
         slow_seconds=slow_seconds,

@@ -294,7 +294,7 @@ class Words:
 async def test_record_is_told_to_be_on_disk(journal: Journal) -> None:
     """Once it is."""
     words = Words()
-    await journal.record(record_of("r"), words)
+    await journal.record(record_of("r"), told=words)
     assert words.heard == [True]
 
 
@@ -302,7 +302,7 @@ async def test_record_of_a_full_disk_is_told_to_be_lost(full_disk: Journal) -> N
     """The first word is the true one, and no answer leaves."""
     words = Words()
     with pytest.raises(JournalUnavailable):
-        await full_disk.record(record_of("r2", model="m" * 10_000), words)
+        await full_disk.record(record_of("r2", model="m" * 10_000), told=words)
     assert words.heard[:1] == [False]
     assert True not in words.heard
 
@@ -312,7 +312,7 @@ async def test_record_whose_caller_leaves_in_the_write_is_told_of(
 ) -> None:
     """It is on disk, whether or not anybody waits for it."""
     words = Words()
-    waiter = asyncio.ensure_future(journal.record(record_of("r"), words))
+    waiter = asyncio.ensure_future(journal.record(record_of("r"), told=words))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiter.cancel()
@@ -330,7 +330,7 @@ async def test_record_whose_caller_leaves_before_the_write_is_told_to_be_lost(
     first = asyncio.ensure_future(journal.record(record_of("r")))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    waiter = asyncio.ensure_future(journal.record(record_of("r2"), words))
+    waiter = asyncio.ensure_future(journal.record(record_of("r2"), told=words))
     await asyncio.sleep(0)
     waiter.cancel()
     await asyncio.gather(first, waiter, return_exceptions=True)

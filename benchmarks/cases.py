@@ -13,7 +13,7 @@ from benchmarks.bare_app import CATEGORICAL, NUMERIC
 MODELS = Path(__file__).parents[1] / "examples/models"
 _GOLDEN = MODELS / "housing/1/golden.json"
 
-Protocol: TypeAlias = Literal["V1", "OIP JSON", "OIP binary"]
+Protocol: TypeAlias = Literal["V1", "OIP JSON", "OIP binary", "OIP gRPC"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,14 @@ CASES = (
     Case("json64", connections=64, rows=1, protocol="OIP JSON"),
     Case("binary1", connections=1, rows=1, protocol="OIP binary"),
     Case("binary64", connections=64, rows=1, protocol="OIP binary"),
+    Case("grpc1", connections=1, rows=1, protocol="OIP gRPC"),
+    Case("grpc64", connections=64, rows=1, protocol="OIP gRPC"),
     Case("image-json1", connections=1, rows=1, model=image_model.NAME, protocol="OIP JSON"),
     Case("image-json16", connections=16, rows=1, model=image_model.NAME, protocol="OIP JSON"),
     Case("image-binary1", connections=1, rows=1, model=image_model.NAME, protocol="OIP binary"),
     Case("image-binary16", connections=16, rows=1, model=image_model.NAME, protocol="OIP binary"),
+    Case("image-grpc1", connections=1, rows=1, model=image_model.NAME, protocol="OIP gRPC"),
+    Case("image-grpc16", connections=16, rows=1, model=image_model.NAME, protocol="OIP gRPC"),
     Case("heavy1", connections=1, rows=1, model=heavy_model.NAME),
     Case("heavy", connections=64, rows=1, model=heavy_model.NAME),
     Case("conv1", connections=1, rows=1, model=conv_model.NAME),
@@ -102,6 +106,8 @@ def _tensor_body(case: Case, tensors: oip_messages.Tensors, expected: list[float
     """Write tensors as the protocol of the case does."""
     if case.protocol == "OIP JSON":
         return Body(oip_messages.json_request(tensors), case.rows, expected)
+    if case.protocol == "OIP gRPC":
+        return Body(oip_messages.grpc_request(case.model, tensors), case.rows, expected)
     content, json_bytes = oip_messages.binary_request(tensors)
     return Body(content, case.rows, expected, json_bytes)
 

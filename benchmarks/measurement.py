@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+import grpc
 import httpx
 
 from benchmarks.cases import Body, Case, build_body
-from benchmarks.oip_messages import read_binary, read_json
+from benchmarks.grpc_load import run_grpc
+from benchmarks.oip_messages import GRPC_SERVICE, read_binary, read_grpc, read_json
 from benchmarks.processes import (
     RunningServer,
     ServerFailed,
@@ -50,10 +52,13 @@ def measure_case(
     sent = build_body(case)
     body.write_bytes(sent.content)
     check_answer(case, target, server)
-    load = Load(server.url + case.path, body, target.keys, case.connections, sent.json_bytes)
-    run_wrk(load, seconds=_WARM_UP_SECONDS)
+    url, run = server.url + case.path, run_wrk
+    if case.protocol == "OIP gRPC":
+        url, run = _grpc_target(server), run_grpc
+    load = Load(url, body, target.keys, case.connections, sent.json_bytes)
+    run(load, seconds=_WARM_UP_SECONDS)
     cpu_before = cpu_seconds(server.pids)
-    result = run_wrk(load, seconds=seconds)
+    result = run(load, seconds=seconds)
     cpu = cpu_seconds(server.pids) - cpu_before
     return Measurement(
         case=case.name,
@@ -70,21 +75,48 @@ def measure_case(
 def check_answer(case: Case, target: Target, server: RunningServer) -> None:
     """Ask once and compare with the golden predictions: a fast wrong answer is worth nothing."""
     body = build_body(case)
-    headers = _headers(body)
-    if target.keys:
-        headers["Authorization"] = f"Bearer {target.keys.read_text().split()[0]}"
-    with server.client() as client:
-        answer = client.post(case.path, content=body.content, headers=headers)
-    if answer.status_code != httpx.codes.OK:
-        problem = f"{target.name}, {case.name}: {answer.status_code} {answer.text}"
-        raise ServerFailed(f"{problem}\n{log_tail(server)}")
-    predictions = _read_predictions(case, answer)
+    key = target.keys.read_text().split()[0] if target.keys else None
+    try:
+        ask = _ask_grpc if case.protocol == "OIP gRPC" else _ask_http
+        predictions = ask(case, body, server, key)
+    except _Refused as error:
+        problem = f"{target.name}, {case.name}: {error}"
+        raise ServerFailed(f"{problem}\n{log_tail(server)}") from None
     expected = body.predictions or predictions
     if len(predictions) != body.rows or not all(
         math.isclose(one, other, rel_tol=_RELATIVE_TOLERANCE)
         for one, other in zip(predictions, expected, strict=True)
     ):
         raise ServerFailed(f"{target.name}, {case.name}: wrong predictions {predictions[:3]}")
+
+
+class _Refused(Exception):
+    """An answer that is no prediction."""
+
+
+def _ask_http(case: Case, body: Body, server: RunningServer, key: str | None) -> list[float]:
+    headers = _headers(body)
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    with server.client() as client:
+        answer = client.post(case.path, content=body.content, headers=headers)
+    if answer.status_code != httpx.codes.OK:
+        raise _Refused(f"{answer.status_code} {answer.text}")
+    return _read_predictions(case, answer)
+
+
+def _ask_grpc(_case: Case, body: Body, server: RunningServer, key: str | None) -> list[float]:
+    metadata = () if key is None else (("authorization", f"Bearer {key}"),)
+    with grpc.insecure_channel(_grpc_target(server)) as channel:
+        infer = channel.unary_unary(f"/{GRPC_SERVICE}/ModelInfer", None, None)
+        try:
+            return read_grpc(infer(body.content, metadata=metadata))
+        except grpc.RpcError as error:
+            raise _Refused(str(error)) from None
+
+
+def _grpc_target(server: RunningServer) -> str:
+    return f"127.0.0.1:{server.grpc_port}"
 
 
 def _headers(body: Body) -> dict[str, str]:

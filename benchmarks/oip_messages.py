@@ -6,10 +6,14 @@ Source: Open Inference Protocol 2, "Inference Request"; Triton, "Binary Tensor D
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import orjson
+
+from inference.protocol.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+
+GRPC_SERVICE: Final = "inference.GRPCInferenceService"
 
 Tensor: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Tensors: TypeAlias = Mapping[str, Tensor]
@@ -36,6 +40,22 @@ def binary_request(tensors: Tensors) -> tuple[bytes, int]:
     ]
     head = orjson.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}})
     return b"".join([head, *blobs]), len(head)
+
+
+def grpc_request(model: str, tensors: Tensors) -> bytes:
+    """Write every tensor as raw contents of a `ModelInferRequest`."""
+    request = ModelInferRequest(model_name=model)
+    for name, tensor in tensors.items():
+        request.inputs.add(name=name, datatype=_datatype(tensor), shape=tensor.shape)
+        request.raw_input_contents.append(tensor_to_bytes(tensor))
+    content: bytes = request.SerializeToString()
+    return content
+
+
+def read_grpc(content: bytes) -> list[float]:
+    """Read the one output of a `ModelInferResponse`."""
+    answer = ModelInferResponse.FromString(content)
+    return _floats(answer.outputs[0].datatype, answer.raw_output_contents[0])
 
 
 def read_json(content: bytes) -> list[float]:

@@ -28,12 +28,13 @@ class ServerFailed(Exception):
 class ServerCommand:
     """How a server is started.
 
-    ``{port}`` in arguments and values becomes its port; other names in braces are places that
-    `running` is told.
+    ``{port}`` in arguments and values becomes its port and ``{grpc_port}`` that of gRPC; other
+    names in braces are places that `running` is told.
     """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    takes_grpc_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,13 @@ class RunningServer:
     """A server that answers on loopback, with the processes that do its work.
 
     `authority` is the file of the certificate authority where the URL is one of TLS; `socket` is
-    where it listens instead of the URL's port.
+    where it listens instead of the URL's port. `grpc_port` is where it takes gRPC, if it does.
     """
 
     pids: tuple[int, ...]
     url: str
     log: Path
+    grpc_port: int
     socket: Path | None = None
     authority: Path | None = None
 
@@ -70,8 +72,9 @@ def running(
     Raises:
         ServerFailed: it exited, or was not ready within a minute.
     """
-    port = _free_port()
-    known: Mapping[str, str] = {"port": str(port)} | dict(places or {})
+    port, grpc_port = _free_port(), _free_port()
+    own_places = {"port": str(port), "grpc_port": str(grpc_port)}
+    known: Mapping[str, str] = own_places | dict(places or {})
     arguments = [part.format_map(known) for part in command.arguments]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TOLLGATE_")}
     own = {name: value.format_map(known) for name, value in command.environment.items()}
@@ -86,8 +89,9 @@ def running(
         )
     try:
         socket_path = Path(known["socket"]) if "socket" in known else None
-        server = RunningServer((process.pid,), f"http://127.0.0.1:{port}", log, socket_path)
-        _wait_until_ready(process, server)
+        url = f"http://127.0.0.1:{port}"
+        server = RunningServer((process.pid,), url, log, grpc_port, socket_path)
+        _wait_until_ready(process, server, takes_http=not command.takes_grpc_alone)
         yield server
     finally:
         _stop(process)
@@ -141,14 +145,16 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], server: RunningServer) -> None:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], server: RunningServer, *, takes_http: bool
+) -> None:
     """Poll ``/healthz/ready``; an app without it says 404, which is an answer too."""
     give_up = time.monotonic() + _READY_SECONDS
     with server.client() as client:
         while time.monotonic() < give_up:
             if process.poll() is not None:
                 raise ServerFailed(f"exited with {process.returncode}\n{log_tail(server)}")
-            if _is_ready(client, server.socket):
+            if _is_ready(client, server.socket) if takes_http else _is_listening(server.grpc_port):
                 return
             time.sleep(_POLL_SECONDS)
     raise ServerFailed(f"not ready after {_READY_SECONDS:.0f} s\n{log_tail(server)}")
@@ -162,6 +168,15 @@ def _is_ready(client: httpx.Client, path: Path | None) -> bool:
                 probe.connect(str(path))
         return not client.get("/healthz/ready").is_server_error
     except (httpx.TransportError, OSError):
+        return False
+
+
+def _is_listening(port: int) -> bool:
+    """Try to connect to a port of loopback."""
+    try:
+        with socket.create_connection(("127.0.0.1", port)):
+            return True
+    except OSError:
         return False
 
 

@@ -26,6 +26,7 @@ REDIS_TLS, REDIS_TLS_2 = "tollgate, Redis, TLS", "tollgate, Redis, TLS, 2 worker
 NAMES = (BARE, TUTORIAL, TOLLGATE, TOKENS, REDIS, REDIS_2, BARE_TLS, REDIS_TLS, REDIS_TLS_2)
 _V1: tuple[Protocol, ...] = ("V1",)
 _OIP: tuple[Protocol, ...] = ("OIP JSON", "OIP binary")
+_GRPC: tuple[Protocol, ...] = ("OIP gRPC",)
 _STACK_CASES = ("c1", "c64")
 _BATCH_ROWS = 64
 _UVICORN = (
@@ -63,17 +64,16 @@ class Target:
 def build_targets(names: list[str], cases: list[Case], folder: Path) -> list[Target]:
     """Prepare the servers that the cases need, in the order in which they take turns."""
     targets = [_uvicorn(BARE), _uvicorn(TUTORIAL), _uvicorn(BARE_TLS)]
-    targets.append(_bare_oip("housing", HOUSING_FILE))
+    targets += _bare_oip("housing", HOUSING_FILE)
     has_image = IMAGE in {case.model for case in cases}
     if has_image:
-        targets.append(_bare_oip(IMAGE, write_image_repository(folder / "images")))
+        targets += _bare_oip(IMAGE, write_image_repository(folder / "images"))
     if any(name.startswith(TOLLGATE) for name in names):
         callers = create_callers(folder)
         keys = callers.keys
         targets += [*_tollgates(folder, keys), _tokens(folder, callers)]
         if has_image:
-            command = tollgate_command(folder, folder / "images")
-            targets.append(Target(TOLLGATE, IMAGE, command, keys, protocols=_OIP))
+            targets += _image_tollgates(folder, keys)
         if TOLLGATE in names and {HEAVY, CONV} & {case.model for case in cases}:
             targets += _batching_tollgates(folder, keys)
     order = (*NAMES, UNBATCHED)
@@ -94,18 +94,27 @@ def _uvicorn(name: str) -> Target:
     return Target(name, "housing", ServerCommand(arguments), has_tls=has_tls, only=only)
 
 
-def _bare_oip(model: str, file: Path) -> Target:
-    """Serve a model file over the Open Inference Protocol with no gate."""
+def _bare_oip(model: str, file: Path) -> list[Target]:
+    """Serve a model file over the Open Inference Protocol with no gate, over HTTP and gRPC."""
     options = f"{_UVICORN} {_ON_PORT}".split()
     arguments = (sys.executable, "-m", "uvicorn", "benchmarks.bare_oip_app:create_app", *options)
-    command = ServerCommand(arguments, {MODEL_VARIABLE: str(file)})
-    return Target(BARE, model, command, protocols=_OIP)
+    model_file = {MODEL_VARIABLE: str(file)}
+    over_grpc = (sys.executable, "-m", "benchmarks.bare_grpc_app", "{grpc_port}")
+    grpc_command = ServerCommand(over_grpc, model_file, takes_grpc_alone=True)
+    return [
+        Target(BARE, model, ServerCommand(arguments, model_file), protocols=_OIP),
+        Target(BARE, model, grpc_command, protocols=_GRPC),
+    ]
 
 
 def _tollgates(folder: Path, keys: Path) -> list[Target]:
     """Set Tollgate up alone, with Redis, and with Redis and Nginx; with one worker and with two."""
     everything = tollgate_command(folder, MODELS)
-    targets = [Target(TOLLGATE, "housing", everything, keys, protocols=_V1 + _OIP)]
+    over_grpc = tollgate_command(folder, MODELS, grpc_port="{grpc_port}")
+    targets = [
+        Target(TOLLGATE, "housing", everything, keys, protocols=_V1 + _OIP),
+        Target(TOLLGATE, "housing", over_grpc, keys, protocols=_GRPC),
+    ]
     for name, workers, has_tls in (
         (REDIS, "1", False),
         (REDIS_2, "2", False),
@@ -127,6 +136,16 @@ def _tollgates(folder: Path, keys: Path) -> list[Target]:
             )
         )
     return targets
+
+
+def _image_tollgates(folder: Path, keys: Path) -> list[Target]:
+    """Set Tollgate up with the model that is all wire, over HTTP and over gRPC."""
+    images = folder / "images"
+    over_grpc = tollgate_command(folder, images, grpc_port="{grpc_port}")
+    return [
+        Target(TOLLGATE, IMAGE, tollgate_command(folder, images), keys, protocols=_OIP),
+        Target(TOLLGATE, IMAGE, over_grpc, keys, protocols=_GRPC),
+    ]
 
 
 def _tokens(folder: Path, callers: Callers) -> Target:

@@ -152,10 +152,18 @@ async def classes(client: Client) -> list[str]:
 
 
 async def statistics(client: Client) -> list[Any]:
-    """Ask what a version did since the server began."""
-    found = await client.ask("get_inference_statistics", "scores", "1", as_json=True)
+    """Ask what a version did, before and after a request."""
+    _, _, before = await _counted(client)
+    await client.infer("fp64", np.ones(3), datatype="FP64")
+    name, version, after = await _counted(client)
+    return [name, version, after - before]
+
+
+async def _counted(client: Client) -> tuple[str, str, int]:
+    found = await client.ask("get_inference_statistics", "fp64", "1", as_json=True)
     [counted] = found["model_stats"]
-    return [counted["name"], counted["version"], counted["inference_stats"]["success"]["count"]]
+    successes = counted.get("inference_stats", {}).get("success", {})
+    return counted["name"], counted["version"], int(successes.get("count", 0))
 
 
 async def errors(client: Client) -> dict[str, list[str]]:

@@ -1,10 +1,12 @@
 """A server over models that are made for the specifications' rows."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.conformance.triton_servers import SERVED, Orders
 from tests.load import Caller
 from tests.population import make_caller, make_plan, make_tenant
 from tests.repositories import (
@@ -18,6 +20,7 @@ from tests.repositories import (
     write_model,
 )
 from tests.serving import Server, free_port
+from tests.typed_models import write_typed_models
 from tests.unit.inference.onnx_models import greeting_model, linear_model
 
 NAMED = """\
@@ -49,6 +52,17 @@ def write_repository(repository: Path) -> None:
         write_model(repository, "scaled", scaled_model(version), version=version)
     folder = write_model(repository, "named", scaled_model(2))
     write_manifest(folder, NAMED)
+
+
+@pytest.fixture(scope="package", params=SERVED)
+def triton_orders(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Orders]:
+    """Serve a model of each datatype to the clients of HTTP and gRPC."""
+    repository = tmp_path_factory.mktemp("typed")
+    write_typed_models(repository)
+    with ExitStack() as stack:
+        yield SERVED[request.param](tmp_path_factory.mktemp("triton"), repository, stack)
 
 
 @pytest.fixture(scope="package")

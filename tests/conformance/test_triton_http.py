@@ -1,83 +1,16 @@
 """`tritonclient.http` and `tritonclient.http.aio`, unchanged, as their users call them."""
 
-import json
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.fronted import NO_ADDRESS_LIMITS, running_front
-from tests.population import make_caller, make_plan, make_tenant
-from tests.serving import ROOT, Server, free_port
-from tests.typed_models import ONNX_TYPES, write_typed_models
-
-PYTHON = ROOT / ".venv" / "clients" / "bin" / "python"
-PROGRAM = ROOT / "tests" / "clients" / "triton_http.py"
-MAX_BODY_BYTES = "2000000"
-Results = dict[str, Any]
-
-
-def ask_triton_http(order: dict[str, Any]) -> Results:
-    """Run the stock client to its end."""
-    done = subprocess.run(
-        [PYTHON, PROGRAM],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    results: Results = json.loads(done.stdout)
-    return results
-
-
-def order_to_server(folder: Path, repository: Path, stack: ExitStack) -> dict[str, Any]:
-    """Serve the models without TLS, and tell where."""
-    settings = {
-        "TOLLGATE_MODEL_REPOSITORY": str(repository),
-        "TOLLGATE_MAX_BODY_BYTES": MAX_BODY_BYTES,
-    }
-    server = Server(folder, free_port(), settings=settings)
-    server.start()
-    stack.callback(server.stop)
-    return {"url": f"127.0.0.1:{server.port}", "key": server.demo["api_key"], "ca": ""}
-
-
-def order_to_nginx(folder: Path, repository: Path, stack: ExitStack) -> dict[str, Any]:
-    """Serve the models through Nginx, over TLS, and tell where."""
-    settings = {"model_repository": str(repository), "max_body_bytes": MAX_BODY_BYTES}
-    nginx = NO_ADDRESS_LIMITS | {"TOLLGATE_MAX_BODY_BYTES": MAX_BODY_BYTES}
-    front = stack.enter_context(running_front(folder, settings=settings, nginx=nginx))
-    tenant_id = make_tenant(front.stack, make_plan(front.stack))
-    return {
-        "url": front.nginx.url.removeprefix("https://"),
-        "key": make_caller(front.stack, tenant_id, scopes=["predict", "models:read"]).api_key,
-        "ca": str(front.nginx.certificates.authority),
-    }
-
-
-ORDERS = {"plain": order_to_server, "TLS through Nginx": order_to_nginx}
-
-
-@pytest.fixture(scope="module", params=ORDERS)
-def order(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Any]]:
-    """Serve a model of each datatype."""
-    repository = tmp_path_factory.mktemp("models")
-    write_typed_models(repository)
-    with ExitStack() as stack:
-        yield ORDERS[request.param](tmp_path_factory.mktemp("served"), repository, stack)
+from tests.conformance.triton_servers import Orders, Results, ask_triton
+from tests.typed_models import ONNX_TYPES
 
 
 @pytest.fixture(scope="module", params=["http", "http.aio"])
-def results(request: pytest.FixtureRequest, order: dict[str, Any]) -> Results:
+def results(request: pytest.FixtureRequest, triton_orders: Orders) -> Results:
     """Let one of the two clients go through everything."""
-    return ask_triton_http(order | {"asynchronous": request.param == "http.aio"})
+    is_aio = request.param == "http.aio"
+    return ask_triton("http", triton_orders["http"], asynchronous=is_aio)
 
 
 def test_server_is_described(results: Results) -> None:

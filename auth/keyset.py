@@ -15,7 +15,7 @@ from auth.errors import KeysetUnavailable
 from auth.followers import Follower
 from auth.generation import Generation
 from auth.revoked_tokens import RevokedTokens
-from auth.signing_keys import KeyRing
+from auth.signing_keys import KeyRing, Purpose
 from auth.tenants import Plan, Tenant
 
 _NEVER_LOADED: Final = -1
@@ -54,6 +54,8 @@ class Keyset:
         self._followers: list[Follower] = []
         self.ring = KeyRing()
         """The signing keys of access tokens."""
+        self.receipt_ring = KeyRing()
+        """The signing keys of receipts."""
         self.revoked_tokens = RevokedTokens(now=now)
         self.refreshes = 0
         """Times that SQL was read since the start."""
@@ -141,7 +143,8 @@ class Keyset:
         self.read_at = time.monotonic()
 
     def _apply(self, changes: Changes) -> None:
-        self.ring.apply(changes.signing_keys)
+        for ring, purpose in ((self.ring, Purpose.ACCESS), (self.receipt_ring, Purpose.RECEIPT)):
+            ring.apply(key for key in changes.signing_keys if key.purpose is purpose)
         self.revoked_tokens.apply(changes.revoked_tokens)
         stale = {record.credential.credential_id for record in changes.records}
         self._plans.update((plan.plan_id, plan) for plan in changes.plans)

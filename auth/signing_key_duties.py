@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from auth.signing_keys import PUBLISH_AHEAD, KeyState, SigningKey
+from auth.signing_keys import PUBLISH_AHEAD, KeyState, Purpose, SigningKey
 
 ERASE_AFTER: Final = timedelta(minutes=1)
 """How long a private part outlives its last signature, for servers whose clocks are behind."""
@@ -56,5 +56,7 @@ def _is_to_erase(key: SigningKey, now: datetime) -> bool:
 
 
 def _is_to_forget(key: SigningKey, now: datetime) -> bool:
+    if key.purpose is Purpose.RECEIPT:
+        return False
     ended_at = key.revoked_at or key.signs_until
     return ended_at is not None and now >= ended_at + FORGET_AFTER

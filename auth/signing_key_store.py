@@ -1,4 +1,4 @@
-"""Make, rotate and revoke the keys that sign access tokens, and revoke single tokens.
+"""Make, rotate and revoke the keys that sign tokens and receipts, and revoke single tokens.
 
 Every change runs under the lock of the catalogue's revision, so of several servers that find the
 same thing due one does it, and the others find it done.
@@ -20,6 +20,7 @@ from auth.signing_key_duties import Duties, duties_at, signing_and_next
 from auth.signing_keys import (
     PUBLISH_AHEAD,
     KeyState,
+    Purpose,
     SigningKey,
     generate_key_pair,
     sealing_context,
@@ -37,11 +38,13 @@ _Change = Callable[[AsyncConnection, int, Keys], Awaitable[Result]]
 class SigningKeyStore(Catalogue):
     """Keep signing keys and revoked tokens."""
 
-    async def list_signing_keys(self) -> tuple[SigningKey, ...]:
+    async def list_signing_keys(self, purpose: Purpose = Purpose.ACCESS) -> tuple[SigningKey, ...]:
         """Return the keys in the order in which they sign, those that are gone for a day too."""
-        return await self._read(read_signing_keys)
+        return _of(purpose, await self._read(read_signing_keys))
 
-    async def tend_signing_keys(self, *, actor: Actor, max_age: timedelta) -> None:
+    async def tend_signing_keys(
+        self, *, actor: Actor, max_age: timedelta, purpose: Purpose = Purpose.ACCESS
+    ) -> None:
         """Do what is due: the first key, the successor of an old one, the end of those before.
 
         Cost: one read where nothing is due.
@@ -53,7 +56,7 @@ class SigningKeyStore(Catalogue):
         async def change(connection: AsyncConnection, revision: int, keys: Keys) -> None:
             duties = due(keys)
             if duties.needs_first:
-                await self._add(connection, revision, signs_from=self._now())
+                await self._add(connection, revision, signs_from=self._now(), purpose=purpose)
             if duties.ageing is not None:
                 await self._succeed(connection, revision, duties.ageing)
             erased = update(signing_keys).where(signing_keys.c.kid.in_(duties.to_erase))
@@ -61,10 +64,12 @@ class SigningKeyStore(Catalogue):
             forgotten = delete(signing_keys).where(signing_keys.c.kid.in_(duties.to_forget))
             await connection.execute(forgotten)
 
-        if due(await self.list_signing_keys()):
-            await self._change_keys(change, actor=actor)
+        if due(await self.list_signing_keys(purpose)):
+            await self._change_keys(change, actor=actor, purpose=purpose)
 
-    async def rotate_signing_key(self, *, actor: Actor, at_once: bool = False) -> SigningKey:
+    async def rotate_signing_key(
+        self, *, actor: Actor, at_once: bool = False, purpose: Purpose = Purpose.ACCESS
+    ) -> SigningKey:
         """Publish a successor, which signs once every copy of the key set can have it; return it.
 
         With `at_once` it signs from now on, and so does one that is published already. The tokens
@@ -83,14 +88,14 @@ class SigningKeyStore(Catalogue):
                 kid = successor.kid
                 await _stamp(connection, kid, signs_from=now, revision=revision)
             elif current is None or at_once:
-                kid = await self._add(connection, revision, signs_from=now)
+                kid = await self._add(connection, revision, signs_from=now, purpose=purpose)
             else:
                 return await self._succeed(connection, revision, current)
             if current is not None:
                 await _stamp(connection, current.kid, signs_until=now, revision=revision)
             return kid
 
-        return await self._find(await self._change_keys(change, actor=actor))
+        return await self._find(await self._change_keys(change, actor=actor, purpose=purpose))
 
     async def revoke_signing_key(self, kid: str, *, actor: Actor) -> SigningKey:
         """Stop a key and all its tokens at once, and let another sign; return it as it is then.
@@ -105,15 +110,15 @@ class SigningKeyStore(Catalogue):
         async def change(connection: AsyncConnection, revision: int, keys: Keys) -> int:
             now = self._now()
             key = _pick(keys, kid)
-            state = key.state(now)
-            current, successor = signing_and_next(now, keys)
+            state, purpose = key.state(now), key.purpose
+            current, successor = signing_and_next(now, _of(purpose, keys))
             if key.revoked_at is None:
                 gone = {"revoked_at": now, "sealed_private": None, "revision": revision}
                 await _stamp(connection, kid, **gone)
             if state is KeyState.SIGNING and successor is not None:
                 await _stamp(connection, successor.kid, signs_from=now, revision=revision)
             elif state is KeyState.SIGNING:
-                await self._add(connection, revision, signs_from=now)
+                await self._add(connection, revision, signs_from=now, purpose=purpose)
             elif state is KeyState.PUBLISHED and current is not None:
                 await _stamp(connection, current.kid, signs_until=None, revision=revision)
             return revision
@@ -148,30 +153,40 @@ class SigningKeyStore(Catalogue):
 
         await self._write(change, actor=actor, tenant_id=claims.tenant_id)
 
-    async def _change_keys(self, change: _Change[Result], *, actor: Actor) -> Result:
-        """Apply a change to the keys, and tell the audit log of each that is not as it was."""
+    async def _change_keys(
+        self, change: _Change[Result], *, actor: Actor, purpose: Purpose | None = None
+    ) -> Result:
+        """Apply a change to keys of one purpose; the audit log hears of each that it changed."""
 
         async def told(connection: AsyncConnection, revision: int) -> Audited[Result]:
             before = await read_signing_keys(connection)
-            result = await change(connection, revision, before)
+            keys = before if purpose is None else _of(purpose, before)
+            result = await change(connection, revision, keys)
             return Audited(result, *_events(before, await read_signing_keys(connection)))
 
         return await self._write(told, actor=actor)
 
     async def _find(self, kid: str) -> SigningKey:
-        return _pick(await self.list_signing_keys(), kid)
+        return _pick(await self._read(read_signing_keys), kid)
 
     async def _succeed(
         self, connection: AsyncConnection, revision: int, current: SigningKey
     ) -> str:
         """Publish the successor of the key that signs, and say when that one ends."""
         takes_over_at = self._now() + PUBLISH_AHEAD
-        kid = await self._add(connection, revision, signs_from=takes_over_at)
+        kid = await self._add(
+            connection, revision, signs_from=takes_over_at, purpose=current.purpose
+        )
         await _stamp(connection, current.kid, signs_until=takes_over_at, revision=revision)
         return kid
 
     async def _add(
-        self, connection: AsyncConnection, revision: int, *, signs_from: datetime
+        self,
+        connection: AsyncConnection,
+        revision: int,
+        *,
+        signs_from: datetime,
+        purpose: Purpose,
     ) -> str:
         """Make a key; its private part leaves this function sealed.
 
@@ -184,6 +199,7 @@ class SigningKeyStore(Catalogue):
             "sealed_private": self._sealer.seal(pair.private_scalar, sealing_context(pair.kid)),
             "created_at": self._now(),
             "signs_from": signs_from,
+            "purpose": purpose,
         }
         await connection.execute(insert(signing_keys).values(**row, revision=revision))
         return pair.kid
@@ -223,7 +239,14 @@ def _described(key: SigningKey) -> dict[str, object]:
             ("revoked_at", key.revoked_at),
         )
     }
-    return times | {"has_private_part": key.sealed_private is not None}
+    return times | {
+        "has_private_part": key.sealed_private is not None,
+        "purpose": key.purpose.value,
+    }
+
+
+def _of(purpose: Purpose, keys: Keys) -> Keys:
+    return tuple(key for key in keys if key.purpose is purpose)
 
 
 def _pick(keys: Sequence[SigningKey], kid: str) -> SigningKey:

@@ -1,9 +1,12 @@
-"""Signing keys of access tokens: made, named, and in one of four states by the time alone.
+"""Signing keys of tokens and receipts: made, named, in one of four states by the time alone.
 
     published  in the key set, signs nothing yet: whoever keeps a copy of the set gets to know it
     signing    signs every new token
     retired    signs no more, verifies until the last token that it signed has expired
     gone       neither verifies nor is published; a revoked key is gone at once
+
+A receipt is shown years later, so a key of receipts stays retired and published for good. A revoked
+one is published too, with the moment: what it signed before can still be told from forgeries.
 
 ES256 on P-256 (RFC 7518 section 3.4); a `kid` is the key's thumbprint (RFC 7638).
 """
@@ -44,6 +47,17 @@ class KeyState(StrEnum):
     GONE = "gone"
 
 
+class Purpose(StrEnum):
+    """What a signing key signs.
+
+    Threat: with one key for both, a stolen key of tokens would also forge the bill's evidence, and
+    its revocation would take the evidence away.
+    """
+
+    ACCESS = "access"
+    RECEIPT = "receipt"
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """Describe a key; its private part is sealed, and erased once it signs no more.
@@ -60,6 +74,7 @@ class SigningKey:
     signs_until: datetime | None
     """When its successor takes over; None while it has none."""
     revoked_at: datetime | None
+    purpose: Purpose = Purpose.ACCESS
 
     def state(self, now: datetime) -> KeyState:
         """Say what the key is good for at a moment."""
@@ -69,7 +84,9 @@ class SigningKey:
             return KeyState.PUBLISHED
         if self.signs_until is None or now < self.signs_until:
             return KeyState.SIGNING
-        return KeyState.RETIRED if now < self.signs_until + _VERIFIES_ON else KeyState.GONE
+        if self.purpose is Purpose.RECEIPT or now < self.signs_until + _VERIFIES_ON:
+            return KeyState.RETIRED
+        return KeyState.GONE
 
     def may_have_signed(self, issued_at: int) -> bool:
         """Tell whether the key signed tokens at an epoch second.
@@ -87,6 +104,18 @@ class SigningKey:
         usage = {"use": "sig", "alg": ALGORITHM, "kid": self.kid}
         return _public_members(self.public_point) | usage
 
+    def historical_jwk(self) -> dict[str, object]:
+        """Return the public part with when it signed.
+
+        Source: OpenID Federation 1.0, "Federation Historical Keys Response".
+        """
+        jwk: dict[str, object] = {**self.jwk(), "iat": int(self.signs_from.timestamp())}
+        if self.signs_until is not None:
+            jwk["exp"] = int(self.signs_until.timestamp())
+        if self.revoked_at is not None:
+            jwk["revoked"] = {"revoked_at": int(self.revoked_at.timestamp())}
+        return jwk
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
@@ -98,7 +127,7 @@ class KeyPair:
 
 
 class KeyRing:
-    """Every signing key in memory, for one event loop; the keyset keeps it fresh."""
+    """Every signing key of one purpose in memory, for one event loop; the keyset keeps it fresh."""
 
     def __init__(self) -> None:
         self._keys: dict[str, SigningKey] = {}
@@ -129,6 +158,11 @@ class KeyRing:
         now = _moment(now_seconds)
         keys = sorted(self._keys.values(), key=lambda key: (key.signs_from, key.kid))
         return [key.jwk() for key in keys if key.state(now) is not KeyState.GONE]
+
+    def historical_keys(self) -> list[dict[str, object]]:
+        """Return every key that ever signed or will, oldest first, the revoked ones too."""
+        keys = sorted(self._keys.values(), key=lambda key: (key.signs_from, key.kid))
+        return [key.historical_jwk() for key in keys]
 
     def verifies(self, kid: str, now_seconds: float) -> bool:
         """Tell whether tokens that the key has signed are good at a moment."""

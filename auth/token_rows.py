@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.revoked_tokens import RevokedToken
 from auth.rows import AnyRow
-from auth.signing_keys import SigningKey
+from auth.signing_keys import Purpose, SigningKey
 from auth.token_tables import revoked_tokens, signing_keys
 
 
@@ -19,6 +19,7 @@ def signing_key_from(row: AnyRow) -> SigningKey:
         signs_from=row.signs_from,
         signs_until=row.signs_until,
         revoked_at=row.revoked_at,
+        purpose=Purpose(row.purpose),
     )
 
 

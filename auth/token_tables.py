@@ -1,4 +1,4 @@
-"""The SQL tables of access tokens: the keys that sign them, and those that were revoked."""
+"""The SQL tables of signing keys and of access tokens that were revoked."""
 
 from typing import Final
 
@@ -19,6 +19,7 @@ signing_keys: Final = Table(
     Column("signs_until", UtcDateTime),
     Column("revoked_at", UtcDateTime),
     Column("revision", BigInteger, nullable=False, index=True),
+    Column("purpose", _TEXT, nullable=False, server_default="access"),
 )
 """A private part is there for as long as it is needed, and only sealed."""
 

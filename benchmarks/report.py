@@ -11,6 +11,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.targets import (
     BARE,
     BARE_TLS,
+    NO_RECEIPTS,
     REDIS,
     REDIS_2,
     REDIS_TLS,
@@ -40,6 +41,7 @@ _RATIOS = (
     ("tollgate / tutorial", TOLLGATE, TUTORIAL),
     ("batching on / off", TOLLGATE, UNBATCHED),
     ("tokens / keys", TOKENS, TOLLGATE),
+    ("receipts on / off", TOLLGATE, NO_RECEIPTS),
     ("Redis / bare", REDIS, BARE),
     ("Redis, 2 workers / bare", REDIS_2, BARE),
     ("what Redis leaves", REDIS, TOLLGATE),

@@ -20,14 +20,27 @@ from benchmarks.tollgate_tokens import SETTINGS as TOKEN_SETTINGS
 BARE, TUTORIAL, TOLLGATE = "bare", "tutorial", "tollgate"
 UNBATCHED = "tollgate, no batching"
 TOKENS = "tollgate, tokens"
+NO_RECEIPTS = "tollgate, no receipts"
 REDIS, REDIS_2 = "tollgate, Redis", "tollgate, Redis, 2 workers"
 BARE_TLS = "bare, TLS"
 REDIS_TLS, REDIS_TLS_2 = "tollgate, Redis, TLS", "tollgate, Redis, TLS, 2 workers"
-NAMES = (BARE, TUTORIAL, TOLLGATE, TOKENS, REDIS, REDIS_2, BARE_TLS, REDIS_TLS, REDIS_TLS_2)
+NAMES = (
+    BARE,
+    TUTORIAL,
+    TOLLGATE,
+    NO_RECEIPTS,
+    TOKENS,
+    REDIS,
+    REDIS_2,
+    BARE_TLS,
+    REDIS_TLS,
+    REDIS_TLS_2,
+)
 _V1: tuple[Protocol, ...] = ("V1",)
 _OIP: tuple[Protocol, ...] = ("OIP JSON", "OIP binary")
 _GRPC: tuple[Protocol, ...] = ("OIP gRPC",)
 _STACK_CASES = ("c1", "c64")
+_RECEIPT_CASES = ("c1", "c16", "c64")
 _BATCH_ROWS = 64
 _UVICORN = (
     "--factory --loop uvloop --http httptools --lifespan off --no-access-log --log-level warning"
@@ -115,6 +128,8 @@ def _tollgates(folder: Path, keys: Path) -> list[Target]:
         Target(TOLLGATE, "housing", everything, keys, protocols=_V1 + _OIP),
         Target(TOLLGATE, "housing", over_grpc, keys, protocols=_GRPC),
     ]
+    plain = tollgate_command(folder, MODELS, receipts="off")
+    targets.append(Target(NO_RECEIPTS, "housing", plain, keys, only=_RECEIPT_CASES))
     for name, workers, has_tls in (
         (REDIS, "1", False),
         (REDIS_2, "2", False),

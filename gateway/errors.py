@@ -36,6 +36,7 @@ GatewayError
 ├── ExportFailed                records could not be written to a file
 ├── DeliveryFailed              a billing system does not take usage now
 ├── BackupFailed                a copy of the data could not be made, or is not whole
+├── EvidenceUnreadable          receipts, keys, a statement or a log that cannot be read as such
 ├── OutputNotFinite             an output holds NaN or infinity, which JSON cannot carry
 ├── ModelChangeRefused
 │   ├── VersionExists           the number of a version stands for other files
@@ -287,6 +288,10 @@ class ExportFailed(GatewayError):
 
 class DeliveryFailed(GatewayError):
     """A billing system does not take usage now; what it has not got is sent again later."""
+
+
+class EvidenceUnreadable(GatewayError):
+    """Receipts, keys, a statement or a log cannot be read as what they should be."""
 
 
 class BackupFailed(GatewayError):

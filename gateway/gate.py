@@ -12,7 +12,7 @@ from auth.tokens import TokenIssuer, TokenRules, TokenVerifier
 from gateway.oauth_metadata import audiences_of
 from gateway.records import Records
 from gateway.settings import Settings
-from gateway.signing_key_care import CARETAKER
+from gateway.signing_key_care import purposes_of, tend_signing_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Gate:
 
 
 async def open_gate(settings: Settings, records: Records) -> Gate:
-    """Build the gate over the records, with a key that signs tokens; nothing is read yet."""
-    await records.store.tend_signing_keys(actor=CARETAKER, max_age=settings.signing_key_age)
+    """Build the gate over the records, with a key for all that is signed; nothing is read yet."""
+    await tend_signing_keys(records.store, purposes_of(settings), max_age=settings.signing_key_age)
     keyset = Keyset(records.gate_engine, generation=records.generation)
     rules = TokenRules(
         issuer=settings.resolved_issuer,

@@ -90,7 +90,7 @@ TABLE: tuple[Row, ...] = (
     Row(auth.TenantSuspended, 403, "tenant_suspended", "The tenant is suspended"),
     Row(auth.NotFound, 404, "not_found", "There is no such resource"),
     Row(auth.InvalidChange, 422, "invalid_request", "The request is invalid"),
-    Row(auth.SigningKeyMissing, 503, "signing_key_missing", "No token can be signed now"),
+    Row(auth.SigningKeyMissing, 503, "signing_key_missing", "Nothing can be signed now"),
     Row(auth.CredentialEnded, 409, "credential_ended", "The credential is revoked or has expired"),
     Row(auth.RotationMismatch, 409, "rotation_mismatch", "The rotation does not fit the client"),
     Row(auth.KeysetUnavailable, 503, "keys_unavailable", "Credentials cannot be checked now"),

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.authenticator import Authenticator
 from auth.keyset import Keyset
+from auth.sealing import Sealer
 from auth.store import Store
 from auth.tokens import TokenIssuer
 from gateway.attempts import AttemptWindows, ClientAttempts, FailedAttempts
@@ -36,10 +37,12 @@ from gateway.models.publisher import Publisher
 from gateway.models.trial_store import TrialStore
 from gateway.models.trials import Trials, open_trials
 from gateway.people import People, open_people
-from gateway.records import open_records
+from gateway.receipt_desk import open_desk
+from gateway.reconciliation import Reconciler, keep_reconciling
+from gateway.records import Records, open_records
 from gateway.retries import open_claims, open_idempotency
 from gateway.settings import Settings
-from gateway.signing_key_care import keep_signing_keys
+from gateway.signing_key_care import keep_signing_keys, purposes_of
 from gateway.token_server import TokenServer
 from gateway.usage.claims import Claims
 from gateway.usage.journal import Journal
@@ -82,6 +85,8 @@ class Services:
     idempotency: Idempotency
     trials: Trials
     deliverers: tuple[Deliverer, ...]
+    reconciler: Reconciler | None
+    """None in all workers of a server but one."""
 
     @property
     def keyset(self) -> Keyset:
@@ -144,8 +149,7 @@ async def open_services(
         people = await stack.enter_async_context(open_people(settings, records))
         models = await _open_models(settings, records.store, gate.keyset, stack=stack)
         engine = records.gate_engine
-        bill = _open_bill(settings, engine, stack, on_prepared=on_prepared)
-        journal, shipper, claims = await bill
+        journal, shipper, claims = await _open_bill(settings, engine, stack, tell=on_prepared)
         limiter = await _open_limiter(settings, stack, _share_of(settings, journal))
         await _read_in(gate.keyset, limiter, engine)
         path = _build_path(settings, gate, models=models, limiter=limiter, journal=journal)
@@ -168,8 +172,9 @@ async def open_services(
             idempotency=open_idempotency(settings, path, journal, claims=claims, stack=stack),
             trials=models.trials,
             deliverers=open_deliverers(settings, engine),
+            reconciler=await _open_reconciler(settings, records, stack, by=(limiter, journal)),
         )
-        await _keep_up(services, stack)
+        await _keep_up(services, stack, sealer=records.sealer)
         yield services
 
 
@@ -192,15 +197,18 @@ def _build_path(
     return path
 
 
-async def _keep_up(services: Services, stack: contextlib.AsyncExitStack) -> None:
+async def _keep_up(services: Services, stack: contextlib.AsyncExitStack, *, sealer: Sealer) -> None:
     """Do beside the requests what time asks for, until the stack is closed."""
     store = services.store
     times = services.settings.session_times
     fresh = keep_fresh(services.keyset, services.authenticator, store, times=times)
     await stack.enter_async_context(fresh)
     await stack.enter_async_context(keep_tidy(store))
-    max_age = services.settings.signing_key_age
-    await stack.enter_async_context(keep_signing_keys(store, max_age=max_age))
+    settings = services.settings
+    if settings.receipts:
+        services.prediction.write_receipt = open_desk(settings, services.keyset, sealer)
+    care = keep_signing_keys(store, purposes_of(settings), max_age=settings.signing_key_age)
+    await stack.enter_async_context(care)
     await stack.enter_async_context(keep_delivering(services.deliverers))
 
 
@@ -268,7 +276,7 @@ async def _open_bill(
     engine: AsyncEngine,
     stack: contextlib.AsyncExitStack,
     *,
-    on_prepared: Callable[[], None],
+    tell: Callable[[], None],
 ) -> tuple[Journal, Shipper, Claims]:
     """Take a journal, after what others left behind is in the ledger.
 
@@ -289,7 +297,7 @@ async def _open_bill(
         if settings.redis_url:
             journal = await folder.take_free()
         else:
-            journal = await folder.take_first(on_prepared)
+            journal = await folder.take_first(tell)
         stack.push_async_callback(journal.close)
         shipper = Shipper(
             journal,
@@ -336,13 +344,31 @@ async def _open_limiter(
     return limiter
 
 
+async def _open_reconciler(
+    settings: Settings,
+    records: Records,
+    stack: contextlib.AsyncExitStack,
+    *,
+    by: tuple[Limiter, Journal],
+) -> Reconciler | None:
+    """Let the worker with the first journal compare the accounts of its server."""
+    limiter, journal = by
+    if not settings.reconcile_seconds or _slot_of(journal) != 0:
+        return None
+    return await stack.enter_async_context(keep_reconciling(settings, records.engine, limiter))
+
+
+def _slot_of(journal: Journal) -> int:
+    return int(journal.path.stem.rpartition("-")[2])
+
+
 def _share_of(settings: Settings, journal: Journal) -> Share:
     """Return what this process grants alone while Redis is away.
 
     Whoever holds a journal is the only one with its number, so the workers of one server are
     numbered by it; servers are not numbered.
     """
-    number = int(journal.path.stem.rpartition("-")[2])
+    number = _slot_of(journal)
     is_numbered = settings.replicas == 1 and number < settings.workers
     return Share(settings.workers * settings.replicas, number if is_numbered else None)
 

@@ -117,9 +117,12 @@ class Settings(BaseModel):
     """How long an access token lives. Shorter costs clients more requests for tokens."""
 
     signing_key_days: float = Field(default=30.0, ge=0.1, le=3650)
-    """Age at which the key that signs access tokens is replaced by itself; the next one is
-    published ten minutes before.
+    """Age at which the keys that sign access tokens and receipts are replaced by themselves; the
+    next ones are published ten minutes before.
     """
+
+    receipts: bool = True
+    """Sign a receipt of every answered prediction, which its caller can hold against the bill."""
 
     allow_plaintext: bool = False
     """Listen beyond loopback without TLS, for a proxy on another host that terminates it."""
@@ -244,6 +247,14 @@ class Settings(BaseModel):
     `docs/billing.md`. Unset: none.
     """
 
+    reconcile_seconds: float = Field(default=3600.0, ge=0, le=86_400)
+    """Pause between two comparisons of ledger, journals and limiter, by one worker; 0 makes none.
+    What they find is a metric.
+    """
+
+    reconcile_logs: str = ""
+    """Access logs of Nginx to compare too: patterns with commas between; empty leaves them out."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is written to standard error."""
 
@@ -295,7 +306,7 @@ class Settings(BaseModel):
 
     @property
     def signing_key_age(self) -> timedelta:
-        """For how long a key signs access tokens."""
+        """For how long a key signs."""
         return timedelta(days=self.signing_key_days)
 
     @property

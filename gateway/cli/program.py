@@ -64,8 +64,12 @@ SUBCOMMANDS: Final = {
     ),
     "clients": Subcommand("clients", "Make, list, show, rotate and revoke OAuth2 clients."),
     "signing-keys": Subcommand(
-        "signing_keys", "List, rotate and revoke the keys that sign access tokens."
+        "signing_keys", "List, rotate and revoke the keys that sign access tokens and receipts."
     ),
+    "reconcile": Subcommand(
+        "reconcile", "Compare what the proxy, the limiter, the journals and the ledger say."
+    ),
+    "receipts": Subcommand("receipts", "Check the receipts of answers against a statement."),
 }
 
 

@@ -16,6 +16,7 @@ from gateway.dataplane.compression import compressed, wanted_coding
 from gateway.dataplane.idempotency import Asked, Idempotency, digest_of, read_key, replay_headers
 from gateway.dataplane.paths import INFER, PREDICT_ROUTE, Target, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
+from gateway.dataplane.receipts import receipt_headers
 from gateway.dataplane.request_body import Body, BodyReader
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.timeouts import read_timeout
@@ -170,4 +171,5 @@ def _answer_headers(answer: Answer, request_id: str) -> Headers:
         (b"tollgate-model-version", answer.model_version.encode()),
         *limit_headers(answer.policy, answer.grant.standing),
         *(replay_headers(answer) if answer.replay_of else ()),
+        *receipt_headers(answer.receipt),
     ]

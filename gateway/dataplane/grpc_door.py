@@ -23,6 +23,7 @@ from gateway.dataplane.grpc_status import Metadata, as_metadata, problem_metadat
 from gateway.dataplane.idempotency import Asked, digest_of, read_key, replay_headers
 from gateway.dataplane.paths import read_names
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
+from gateway.dataplane.receipts import receipt_headers
 from gateway.dataplane.request_ids import RequestIds
 from gateway.errors import BodyTooSlow, ClientDisconnected
 from gateway.limits.headers import limit_headers
@@ -190,4 +191,5 @@ def _answer_metadata(answer: Answer) -> Metadata:
         ("tollgate-model-version", answer.model_version),
         *as_metadata(limit_headers(answer.policy, answer.grant.standing)),
         *(as_metadata(replay_headers(answer)) if answer.replay_of else ()),
+        *as_metadata(receipt_headers(answer.receipt)),
     )

@@ -29,6 +29,7 @@ from gateway.limits.limiter import Grant, Outcome
 from gateway.usage.answer_reader import AnswerReader
 from gateway.usage.answers import FoundAnswer, KeptAnswer
 from gateway.usage.journal import Journal
+from gateway.usage.receipts import KeptReceipt
 from gateway.usage.record import UsageRecord
 from inference.batcher import Prediction
 from inference.compute_account import ComputeAccount, ComputeBill
@@ -176,7 +177,7 @@ class Idempotency:
         bytes_in: int,
     ) -> "asyncio.Task[Answer]":
         """Run a request in a task of its own, which holds the claim and the model."""
-        call.keep = partial(self._keep, kept)
+        call.keep = partial(self._keep, kept=kept)
         run = asyncio.create_task(self._run(call, body, kept, bytes_in=bytes_in))
         self._runs.add(run)
         run.add_done_callback(self._end)
@@ -248,7 +249,7 @@ class Idempotency:
         grant = waiting or await self._path.admit_replay(call)
         self._path.release(grant, Outcome.COMPLETED)
         self.replays += 1
-        fields, headers = orjson.loads(found.details)
+        fields, headers, *receipts = orjson.loads(found.details)
         usage = UsageRecord(*fields)
         encoded = Encoded(
             found.body,
@@ -267,12 +268,15 @@ class Idempotency:
             admit_seconds=0.0,
             record_seconds=0.0,
             replay_of=usage.request_id,
+            receipt=KeptReceipt(receipts[0]) if receipts and receipts[0] else None,
         )
 
-    def _keep(self, kept: KeptAnswer, usage: UsageRecord, encoded: Encoded) -> KeptAnswer:
+    def _keep(
+        self, usage: UsageRecord, encoded: Encoded, receipt: str, *, kept: KeptAnswer
+    ) -> KeptAnswer:
         """Say what is kept of an answer that is about to be recorded."""
         headers = [(name.decode(), value.decode("latin-1")) for name, value in encoded.headers]
-        kept.details = orjson.dumps((tuple(usage), headers)).decode()
+        kept.details = orjson.dumps((tuple(usage), headers, receipt)).decode()
         if encoded.size <= self._max_answer_bytes:
             kept.body = bytes(encoded.body)
         return kept

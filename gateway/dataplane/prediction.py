@@ -21,6 +21,8 @@ from auth.networks import Address
 from auth.principal import Principal
 from auth.scopes import PREDICT
 from gateway.dataplane.codec import Codec, Decoded, Encoded
+from gateway.dataplane.engine_bill import settle, waive
+from gateway.dataplane.receipts import WriteReceipt, text_of, write_no_receipt
 from gateway.errors import OutputNotFinite
 from gateway.limits.errors import StaleCatalogue
 from gateway.limits.limiter import Grant, Limiter, Outcome
@@ -28,6 +30,7 @@ from gateway.limits.policy import Policy
 from gateway.usage.answers import KeptAnswer
 from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
+from gateway.usage.receipts import AnyReceipt
 from gateway.usage.record import UsageRecord, lost_mark
 from inference.batcher import Prediction
 from inference.compute_account import ComputeBill
@@ -53,8 +56,8 @@ def _do_nothing() -> None:
     """Stand where nothing has to be done before the record."""
 
 
-Keep = Callable[[UsageRecord, Encoded], KeptAnswer]
-"""Makes of a record and its answer what is kept of them for retries."""
+Keep = Callable[[UsageRecord, Encoded, str], KeptAnswer]
+"""Makes of a record, its answer and its receipt, if any, what is kept of them for retries."""
 
 
 @dataclass(slots=True)
@@ -115,6 +118,8 @@ class Answer:
     usage: UsageRecord | None = None
     """What was billed for it; None where it was given before."""
 
+    receipt: AnyReceipt | None = None
+
 
 class PredictionPath:
     """Serve predictions: check, run, bill, in an order that keeps every promise of the bill."""
@@ -147,6 +152,7 @@ class PredictionPath:
         self._policies: dict[str, tuple[Principal, Policy]] = {}
         self.after_answer: AfterAnswer = _take_no_note
         self.after_failure: AfterFailure = _shrug
+        self.write_receipt: WriteReceipt = write_no_receipt
 
     async def authenticate(self, credential: str, source: Source = unknown_source) -> Principal:
         """Say who calls, from memory unless the catalogue changed since it was read.
@@ -221,8 +227,7 @@ class PredictionPath:
         self._check_room(call, 1)  # whoever has no room for a row is told before the body is read
         decoded: Decoded = call.codec.decode(body, call.model)
         decoded_at = perf_counter()
-        if decoded.timeout_seconds is not None:
-            call.deadline = min(call.deadline, self._loop_time() + decoded.timeout_seconds)
+        self._shorten(call, decoded.timeout_seconds)
         rows = decoded.rows
         units = 0 if call.principal.is_test else rows * call.model.unit_weight
         self._journal.ensure_writable()
@@ -238,10 +243,12 @@ class PredictionPath:
             encoded = call.codec.encode(prediction.outputs, decoded, call.model)
             self._refuse_late(call)
             call.before_record()
+            usage = self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
+            receipt = self.write_receipt(usage, grant)
             outcome = Outcome.COMPLETED
-            predicted = perf_counter()
-            bill = None  # the journal's word counts from here on
-            usage = await self._record(call, prediction, encoded, rows=rows, bytes_in=bytes_in)
+            predicted, bill = perf_counter(), None  # the journal's word counts from here on
+            kept = None if call.keep is None else call.keep(usage, encoded, text_of(receipt))
+            await self._journal.record(usage, kept, told=partial(settle, prediction.bill))
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
             raise
@@ -250,11 +257,11 @@ class PredictionPath:
             raise
         finally:
             self._limiter.release(grant, outcome)
-            _waive(bill)
+            waive(bill)
         self.after_answer(call, decoded, prediction)
-        times = (decoded_at - began, admitted - started, perf_counter() - predicted)
+        times = decoded_at - began, admitted - started, perf_counter() - predicted
         parts = (encoded, units, call.model.version, grant.policy, grant, prediction, rows)
-        return Answer(*parts, *times, usage=usage)
+        return Answer(*parts, *times, usage=usage, receipt=receipt)
 
     async def mark_lost(self, usage: UsageRecord) -> None:
         """Write down that nobody was there any more when an answer that is billed was sent.
@@ -275,6 +282,11 @@ class PredictionPath:
     def release(self, grant: Grant, outcome: Outcome) -> None:
         """Settle what `admit_replay` granted; a second time does nothing."""
         self._limiter.release(grant, outcome)
+
+    def _shorten(self, call: Call, timeout_seconds: float | None) -> None:
+        """Wait no longer than the body says, where it says so."""
+        if timeout_seconds is not None:
+            call.deadline = min(call.deadline, self._loop_time() + timeout_seconds)
 
     def _check_room(self, call: Call, rows: int) -> None:
         """Refuse what could not be answered, before it costs the caller anything."""
@@ -328,15 +340,6 @@ class PredictionPath:
         call.revision = self.revision
         _check_grants(call.principal, call.model.name, call.model.version)
 
-    async def _record(
-        self, call: Call, prediction: Prediction, encoded: Encoded, *, rows: int, bytes_in: int
-    ) -> UsageRecord:
-        """Have an answer on the bill, and the engine's account say so; return the record."""
-        usage = self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
-        kept = None if call.keep is None else call.keep(usage, encoded)
-        await self._journal.record(usage, kept, told=partial(_settle, prediction.bill))
-        return usage
-
     def _usage(
         self, call: Call, prediction: Prediction, *, rows: int, sizes: tuple[int, int]
     ) -> UsageRecord:
@@ -379,17 +382,6 @@ class PredictionPath:
         )
         self._policies[principal.credential_id] = (principal, policy)
         return policy
-
-
-def _waive(bill: ComputeBill | None) -> None:
-    """Bill nobody for what never came to the record; None where it did."""
-    if bill is not None:
-        bill.settle(is_billed=False)
-
-
-def _settle(bill: ComputeBill, *, is_durable: bool) -> None:
-    """Bill what a request has of the engine's time, if its record is on disk."""
-    bill.settle(is_billed=is_durable)
 
 
 def _check_grants(principal: Principal, name: str, version: str | None) -> None:

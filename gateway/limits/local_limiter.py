@@ -5,9 +5,10 @@ clock. A meter remembers one number, the moment at which the API key is idle aga
 it on by one interval, and is refused if that would put it further ahead than a burst.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from gateway.limits.counted import Counted
 from gateway.limits.errors import (
     LimitError,
     QuotaExceeded,
@@ -167,6 +168,16 @@ class LocalLimiter:
         """Set the units that a tenant has used in a period (`202611`), read from the ledger."""
         tenant = self._tenants.get(tenant_id) or self._add_tenant(tenant_id)
         _charge(tenant, period, units)
+
+    def counted(self, tenant_ids: Iterable[str], period: int) -> dict[str, Counted]:
+        """Tell what tenants have used in a period, as far as it is counted here."""
+        found = {name: self._tenants.get(name) for name in tenant_ids}
+        return {
+            name: Counted(0, 0, is_known=False)
+            if tenant is None
+            else Counted(tenant.units.get(period, 0), len(tenant.leases), is_known=True)
+            for name, tenant in found.items()
+        }
 
     def delay_idle(self, policy: Policy, idle_at_us: int) -> None:
         """Count what an API key used elsewhere: it is idle no sooner than then."""

@@ -175,6 +175,15 @@ DELIVERY_WAITING_RECORDS: Final = Metric(
     Kind.MAX,
     "Usage records that the slowest billing system has not got yet.",
 )
+RECONCILE_DIFFERENCES: Final = Metric(
+    "tollgate_reconcile_differences",
+    Kind.MAX,
+    "What the last reconciliation found, by kind; 0 of each is right.",
+    ("kind",),
+)
+RECONCILE_AGE_SECONDS: Final = Metric(
+    "tollgate_reconcile_age_seconds", Kind.MAX, "Time since a reconciliation last came to its end."
+)
 LIMITER_WORKERS: Final = Metric(
     "tollgate_limiter_workers",
     Kind.SUM,
@@ -243,6 +252,7 @@ CATALOGUE: Final = (
     *(KEPT_ANSWERS_BYTES, KEPT_ANSWERS_MAX_BYTES, REPLAYED_ANSWERS),
     *(JOURNAL_WRITABLE, SHIPPER_LAG_SECONDS, SHIPPER_FAILURES, LEDGER_CONFLICTS),
     *(DELIVERED_RECORDS, DELIVERY_FAILURES, UNDELIVERED_RECORDS, DELIVERY_WAITING_RECORDS),
+    *(RECONCILE_DIFFERENCES, RECONCILE_AGE_SECONDS),
     *(LIMITER_WORKERS, REDIS_TRIPS, REDIS_OUTAGES, REDIS_LOCAL_DECISIONS, REDIS_LOST_RELEASES),
     *(KEYSET_AGE_SECONDS, KEYSET_REFRESHES, WORKERS, WORKERS_WANTED, WORKER_STARTS),
     *(WORKER_CRASHES, LOG_LINES_DROPPED, BUILD_INFO, CPU_SECONDS, RESIDENT_BYTES),

@@ -12,10 +12,12 @@ import resource
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from gateway.evidence.kinds import DIFFERENCES
 from gateway.limits.redis_limiter import RedisLimiter
 from gateway.observability import catalogue
 from gateway.observability.log_writer import LogWriter
@@ -81,6 +83,7 @@ class ServiceWatch:
         self._loop_lag = meter.histogram(catalogue.LOOP_LAG_SECONDS)
         self._watch_usage(services)
         self._watch_limiter(services)
+        self._watch_reconciliation(services)
         self._watch_keys(services)
         self._watch_trials(services)
         self._watch_deliveries(services)
@@ -146,6 +149,15 @@ class ServiceWatch:
         )
         self._count(catalogue.SHIPPER_FAILURES, lambda: shipper.failures)
         self._count(catalogue.LEDGER_CONFLICTS, lambda: shipper.conflicts)
+
+    def _watch_reconciliation(self, services: Services) -> None:
+        reconciler = services.reconciler
+        if reconciler is None:
+            return
+        for kind in DIFFERENCES:
+            found = partial(lambda wanted: reconciler.counts[wanted], kind)
+            self._tell(catalogue.RECONCILE_DIFFERENCES, found, kind.title)
+        self._tell(catalogue.RECONCILE_AGE_SECONDS, lambda: time.monotonic() - reconciler.ran_at)
 
     def _watch_limiter(self, services: Services) -> None:
         limiter = services.limiter

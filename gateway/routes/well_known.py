@@ -26,3 +26,11 @@ async def read_key_set(*, opened: Opened, response: Response) -> dict[str, Any]:
     await opened.token_server.refresh()
     response.headers["cache-control"] = _CACHE_CONTROL
     return dict(opened.token_server.key_set(time.time()))
+
+
+@router.get("/tollgate-receipt-keys.json", operation_id="getReceiptKeySet", tags=["usage"])
+async def read_receipt_key_set(*, opened: Opened, response: Response) -> dict[str, Any]:
+    """Publish every key that ever signed receipts, so that old ones can be checked (RFC 7517)."""
+    await opened.token_server.refresh()
+    response.headers["cache-control"] = _CACHE_CONTROL
+    return {"keys": opened.keyset.receipt_ring.historical_keys()}

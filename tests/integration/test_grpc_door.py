@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from auth.scopes import MODELS_WRITE, PREDICT, USAGE_READ
 from auth.tenants import PLATFORM_TENANT_ID
 from gateway.app import create_app
 from gateway.cli.migrate import bring_up_to_date
+from gateway.evidence.receipt_keys import read_key_set
+from gateway.evidence.receipt_text import ReceiptVerifier, find_receipt
 from gateway.services import Services
 from gateway.settings import Settings
 from inference.protocol import open_inference_pb2 as protocol
@@ -136,6 +139,7 @@ async def test_idempotency_key_answers_a_retry_as_the_first(door: Door) -> None:
         for message in (request, request, packed)
     ]
     assert first.content == again.content == inflated.content
+    assert first.metadata["tollgate-receipt"] == again.metadata["tollgate-receipt"]
     assert again.metadata["idempotency-replayed"] == "true"
     assert again.metadata["tollgate-original-request-id"] == first.metadata["x-request-id"]
     assert again.metadata["tollgate-units"] == "3"
@@ -155,6 +159,19 @@ async def test_idempotency_key_of_another_message_is_refused(door: Door) -> None
     assert (told.code, told.metadata["tollgate-code"]) == (
         "INVALID_ARGUMENT",
         "idempotency_key_invalid",
+    )
+
+
+async def test_answer_carries_its_receipt(door: Door) -> None:
+    """Trailing metadata holds what a header does, and the remaining units are told in it."""
+    told = await door.caller.infer("scaled", key=door.key, x=np.ones(3, np.float32))
+    parts = find_receipt(told.metadata["tollgate-receipt"])
+    assert parts is not None
+    document = {"keys": door.services.keyset.receipt_ring.historical_keys()}
+    keys = read_key_set(json.dumps(document).encode(), "the server")
+    facts = ReceiptVerifier(keys).verify(*parts)
+    assert (facts.request_id, facts.units, facts.units_remaining) == (
+        *(told.metadata["x-request-id"], 3, 997),
     )
 
 

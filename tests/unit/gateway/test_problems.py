@@ -26,6 +26,7 @@ NEVER_ANSWERED = {
     "DeliveryFailed",
     "DeliveryTaken",
     "ExportFailed",
+    "EvidenceUnreadable",
     "LogInFailed",
     "JournalAlive",
     "JournalInUse",

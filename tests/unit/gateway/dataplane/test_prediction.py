@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from auth.authenticator import Authenticator
+from auth.errors import SigningKeyMissing
 from auth.keyset import Keyset
 from auth.principal import Principal
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
@@ -188,13 +189,14 @@ class Bench:
         *,
         is_test: bool = False,
         before_record: Callable[[], None] = lambda: None,
+        path: PredictionPath | None = None,
     ) -> Answer:
         """Send one request through the path."""
         model = cast("ModelVersion", FakeModel())
         codec: Any = V1Codec()
         caller = principal(is_test=is_test)
         call = Call(*("id", "tg_x", lambda: None, caller, 7, model, codec, DEADLINE), before_record)
-        return await self.path().predict(call, body, bytes_in=len(body))
+        return await (path or self.path()).predict(call, body, bytes_in=len(body))
 
 
 def principal(*, is_test: bool = False, models: frozenset[str] | None = None) -> Principal:
@@ -295,6 +297,20 @@ async def test_record_that_is_not_durable_is_no_answer() -> None:
     with pytest.raises(JournalUnavailable):
         await bench.predict()
     assert bench.limiter.released == [Outcome.REFUSED]
+
+
+async def test_answer_whose_receipt_cannot_be_signed_is_not_billed() -> None:
+    """It fails before the record, so the caller gets the units back."""
+    bench = Bench()
+
+    def write_receipt(_usage: UsageRecord, _grant: Grant) -> None:
+        raise SigningKeyMissing("none")
+
+    path = bench.path()
+    path.write_receipt = write_receipt
+    with pytest.raises(SigningKeyMissing):
+        await bench.predict(path=path)
+    assert (bench.journal.records, bench.limiter.released) == ([], [Outcome.FAILED])
 
 
 async def test_answer_that_cannot_be_encoded_is_not_billed() -> None:

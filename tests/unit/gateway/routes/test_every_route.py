@@ -381,6 +381,7 @@ async def test_every_security_scheme_is_described(plane: ControlPlane) -> None:
         "/v2/health/ready",
         "/.well-known/oauth-authorization-server",
         "/.well-known/jwks.json",
+        "/.well-known/tollgate-receipt-keys.json",
     ],
 )
 async def test_public_operations_need_no_credential(plane: ControlPlane, path: str) -> None:

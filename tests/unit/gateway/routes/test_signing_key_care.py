@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import text
 
-from auth.signing_keys import PUBLISH_AHEAD, SigningKey
+from auth.signing_keys import PUBLISH_AHEAD, Purpose, SigningKey
 from gateway.signing_key_care import keep_signing_keys
 from tests.unit.gateway.routes.control_plane import ControlPlane
 
@@ -21,7 +21,9 @@ async def keys_of(plane: ControlPlane, *, at_least: int) -> list[str]:
 
 async def test_key_that_is_old_gets_a_successor(plane: ControlPlane) -> None:
     """Nobody has to ask for it."""
-    async with keep_signing_keys(plane.services.store, max_age=PUBLISH_AHEAD, interval_seconds=0):
+    async with keep_signing_keys(
+        plane.services.store, [Purpose.ACCESS], max_age=PUBLISH_AHEAD, interval_seconds=0
+    ):
         assert await keys_of(plane, at_least=2) == ["signing", "published"]
 
 
@@ -32,7 +34,7 @@ async def test_care_goes_on_after_an_outage(
     await _rename(plane, "signing_keys", "away")
     with caplog.at_level(logging.WARNING, logger="gateway.signing_key_care"):
         async with keep_signing_keys(
-            plane.services.store, max_age=PUBLISH_AHEAD, interval_seconds=0
+            plane.services.store, [Purpose.ACCESS], max_age=PUBLISH_AHEAD, interval_seconds=0
         ):
             while not caplog.messages:
                 await plane.services.store.list_plans(after=None, limit=1)

@@ -1,0 +1,1 @@
+"""What different parties wrote down, held against each other."""

@@ -78,7 +78,7 @@ def check_answer(case: Case, target: Target, server: RunningServer) -> None:
     key = target.keys.read_text().split()[0] if target.keys else None
     try:
         ask = _ask_grpc if case.protocol == "OIP gRPC" else _ask_http
-        predictions = ask(case, body, server, key)
+        predictions = ask(case, body, server, key=key)
     except _Refused as error:
         problem = f"{target.name}, {case.name}: {error}"
         raise ServerFailed(f"{problem}\n{log_tail(server)}") from None
@@ -94,7 +94,7 @@ class _Refused(Exception):
     """An answer that is no prediction."""
 
 
-def _ask_http(case: Case, body: Body, server: RunningServer, key: str | None) -> list[float]:
+def _ask_http(case: Case, body: Body, server: RunningServer, *, key: str | None) -> list[float]:
     headers = _headers(body)
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
@@ -105,7 +105,7 @@ def _ask_http(case: Case, body: Body, server: RunningServer, key: str | None) ->
     return _read_predictions(case, answer)
 
 
-def _ask_grpc(_case: Case, body: Body, server: RunningServer, key: str | None) -> list[float]:
+def _ask_grpc(_case: Case, body: Body, server: RunningServer, *, key: str | None) -> list[float]:
     metadata = () if key is None else (("authorization", f"Bearer {key}"),)
     with grpc.insecure_channel(_grpc_target(server)) as channel:
         infer = channel.unary_unary(f"/{GRPC_SERVICE}/ModelInfer", None, None)

@@ -220,8 +220,7 @@ class PredictionPath:
                 KeysetUnavailable: the catalogue changed since the caller was let in, or nobody can
                 say that it did not.
             InferenceError: the input, the queue or the model refuses it; nothing is billed.
-            JournalUnavailable: the bill cannot be written; refused before the model runs where
-                that is known, and never answered with 200.
+            JournalUnavailable: the bill cannot be written; known before the run, nothing runs.
         """
         began = perf_counter()
         self._check_room(call, 1)  # whoever has no room for a row is told before the body is read

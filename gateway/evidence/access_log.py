@@ -41,23 +41,34 @@ def read_access_logs(paths: Iterable[Path], tell: Callable[[str], None]) -> Iter
         EvidenceUnreadable: a line is none of such a log.
         OSError: a file cannot be read.
     """
-    read = 0
+    for read, (place, text) in enumerate(_lines(paths), 1):
+        if read % _TOLD_EVERY == 0:
+            tell(f"{read} lines of the proxy's log so far")
+        found = _read_line(text, place)
+        if found is not None:
+            yield found
+
+
+def _lines(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """Read the lines of files, each with the place where it stands."""
     for path in paths:
         with open_text(path) as file:
             for number, text in enumerate(file, 1):
-                read += 1
-                if read % _TOLD_EVERY == 0:
-                    tell(f"{read} lines of the proxy's log so far")
-                if not text.endswith("\n"):
-                    continue
-                try:
-                    found = _read(json.loads(text))
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    raise EvidenceUnreadable(
-                        f"{path}: line {number} is none of Nginx's log in our form"
-                    ) from None
-                if found is not None:
-                    yield found
+                yield f"{path}: line {number}", text
+
+
+def _read_line(text: str, place: str) -> LogLine | None:
+    """Read one line; None where it is cut, or tells of no prediction.
+
+    Raises:
+        EvidenceUnreadable: it is none of such a log.
+    """
+    if not text.endswith("\n"):
+        return None
+    try:
+        return _read(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise EvidenceUnreadable(f"{place} is none of Nginx's log in our form") from None
 
 
 def _read(members: dict[str, Any]) -> LogLine | None:

@@ -3,7 +3,7 @@
     invoice.py 202611 --prices prices.toml --url https://api.example.com --out invoices.json
     invoice.py 202611 --prices prices.toml --export november.ndjson --statement november.json
 
-With `--url` it asks the server, with the API key in TOLLGATE_BILLING_KEY, which needs the scope
+With `--url` it asks the server, with the API key in BILLING_KEY, which needs the scope
 `usage:read:all`. Without, it adds up the records that `tollgate usage export` wrote, and takes the
 month from `tollgate periods show 202611 --json`. It needs the standard library alone. Amounts are
 decimal from the price to the total, and never a float.
@@ -139,7 +139,7 @@ def ask(url: str, path: str) -> Any:  # noqa: ANN401 - any JSON
     if not url.startswith(("https://", "http://")):
         raise SystemExit("--url must begin with https:// or http://")
     request = urllib.request.Request(url.rstrip("/") + path)  # noqa: S310 - checked above
-    request.add_header("Authorization", f"Bearer {os.environ['TOLLGATE_BILLING_KEY']}")
+    request.add_header("Authorization", f"Bearer {os.environ['BILLING_KEY']}")
     with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 # nosec B310
         return json.load(response)
 

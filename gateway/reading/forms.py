@@ -4,11 +4,21 @@ Source: RFC 9110 sections 12.5.1, 12.5.3 and 15.5.7.
 """
 
 import importlib
-from typing import Any, Final, NamedTuple
+import importlib.util
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from gateway.dataplane.media_types import preferred, read_media_type
 from gateway.errors import NotAcceptable
-from gateway.reading.writers import CsvWriter, JsonWriter, LinesWriter, MakeWriter
+from gateway.reading.columns import Column
+from gateway.reading.writers import (
+    CsvWriter,
+    JsonWriter,
+    LinesWriter,
+    MakeWriter,
+    TableWriter,
+    Write,
+)
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -26,23 +36,21 @@ class Form(NamedTuple):
     """Worth compressing; Parquet is compressed by itself."""
 
 
-def _import_parquet() -> Any:  # noqa: ANN401 - a module
-    """Import the module that needs the extra `arrow`; None where that is not installed."""
-    try:
-        return importlib.import_module("gateway.reading.parquet")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pyarrow":
-            raise
-        return None
+def _write_parquet(write: Write, columns: Sequence[Column]) -> TableWriter:
+    """Write Parquet; its library is loaded by the first who wants it, as it is slow to load."""
+    module = importlib.import_module("gateway.reading.parquet")
+    writer: TableWriter = module.ParquetWriter(write, columns)
+    return writer
 
 
-_PARQUET: Final = _import_parquet()
+_HAS_PARQUET: Final = importlib.util.find_spec("pyarrow") is not None
+"""Whether the extra `arrow` is installed."""
 
 JSON_FORM: Final = Form(JSON, JSON, JsonWriter, is_text=True)
 NDJSON_FORM: Final = Form(NDJSON, NDJSON, LinesWriter, is_text=True)
 CSV_FORM: Final = Form(CSV, "text/csv; charset=utf-8; header=present", CsvWriter, is_text=True)
 PARQUET_FORM: Final = (
-    None if _PARQUET is None else Form(PARQUET, PARQUET, _PARQUET.ParquetWriter, is_text=False)
+    Form(PARQUET, PARQUET, _write_parquet, is_text=False) if _HAS_PARQUET else None
 )
 _OFFERED: Final = (JSON, NDJSON, CSV, PARQUET)
 _FORMS: Final = {

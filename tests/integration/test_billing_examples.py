@@ -38,7 +38,7 @@ class Month:
         key = self.server.demo["billing_key"]
         return subprocess.run(
             [sys.executable, str(BILLING / script), *arguments, "--prices", str(PRICES)],
-            env=os.environ | {"TOLLGATE_BILLING_KEY": key},
+            env=os.environ | {"BILLING_KEY": key},
             capture_output=True,
             text=True,
             timeout=60,

@@ -56,8 +56,9 @@ class Shop:
         return {one["kind"] for one in found if not one["is_explained"]}
 
     def change(self, statement: LiteralString, **values: object) -> None:
-        """Change the ledger past the server."""
+        """Change the ledger past the server, and past the triggers that would refuse it."""
         with psycopg.connect(self.database_url) as connection:
+            connection.execute("ALTER TABLE usage_records DISABLE TRIGGER USER")
             assert connection.execute(statement, values).rowcount == 1
 
     def post(self, caller: Caller, path: str, body: object) -> tuple[int, str]:

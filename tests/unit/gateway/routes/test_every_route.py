@@ -32,7 +32,8 @@ from tests.unit.gateway.routes.control_plane import Caller, ControlPlane
 # What is refused to whom does not depend on the database.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PUBLIC = {
-    *("getLiveness", "getReadiness", "getServerMetadata", "getKeySet", "logIn", "reportLeak"),
+    *("getLiveness", "getReadiness", "getServerMetadata", "getKeySet", "getReceiptKeySet"),
+    *("logIn", "reportLeak"),
     *("getInferenceLiveness", "getInferenceReadiness"),
 }
 OF_CLIENTS = {"issueToken", "revokeToken", "introspectToken"}

@@ -38,7 +38,7 @@ class Front:
         now = dt.datetime.now(dt.UTC)
         self.stack.wait_until(lambda: self._complete_through(tenant_id) >= now, "a complete bill")
         with sqlite3.connect(self.stack.data_dir / "tollgate.db") as database:
-            query = "SELECT request_id FROM usage_records WHERE tenant_id = ?"
+            query = "SELECT request_id FROM usage_records WHERE tenant_id = ? AND corrects = ''"
             return [str(row[0]) for row in database.execute(query, (tenant_id,))]
 
     def _complete_through(self, tenant_id: str) -> dt.datetime:

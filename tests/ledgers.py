@@ -19,9 +19,10 @@ class Row(NamedTuple):
 
 
 def ledger_rows(server: Server) -> list[Row]:
-    """Read every row."""
+    """Read every row of a request; what is noted of one later stands in rows of its own."""
     with sqlite3.connect(server.data_dir / "tollgate.db") as connection:
-        found = connection.execute(f"SELECT {', '.join(Row._fields)} FROM usage_records").fetchall()  # noqa: S608 - our own names
+        query = f"SELECT {', '.join(Row._fields)} FROM usage_records WHERE corrects = ''"  # noqa: S608 - our own names
+        found = connection.execute(query).fetchall()
     connection.close()
     return [Row(*row) for row in found]
 

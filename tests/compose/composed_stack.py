@@ -160,7 +160,7 @@ class ComposedStack:
 
     def ledger(self) -> list[str]:
         """List the request ids on the bill, as PostgreSQL has them."""
-        query = "SELECT request_id FROM usage_records"
+        query = "SELECT request_id FROM usage_records WHERE corrects = ''"
         return self.execute("postgres", "psql", "-U", "tollgate", "-Atc", query).split()
 
     def _run(self, command: list[str], timeout: float = _COMMAND_SECONDS) -> str:

@@ -64,7 +64,7 @@ def ledger(server: Server, postgres: PostgresServer) -> list[Row]:
     """Read the ledger's rows."""
     columns = "request_id, tenant_id, key_id, model, version, rows, units"
     name = name_of(server.settings["TOLLGATE_DATABASE_URL"])
-    query = f"SELECT {columns} FROM usage_records"  # noqa: S608 - constant
+    query = f"SELECT {columns} FROM usage_records WHERE corrects = ''"  # noqa: S608 - constant
     found = cast(
         "list[tuple[str, str, str, str, str, int, int]]", postgres.ask(query, database=name)
     )

@@ -117,7 +117,8 @@ async def read_ledger(stack: Stack) -> Ledger:
     columns = (usage_records.c.request_id, usage_records.c.occurred_at_us)
     async with engine.connect() as connection:
         promised_us = (await usage_report(engine, UsageQuery(0, 1, "month"))).complete_through_us
-        rows = (await connection.execute(select(*columns))).all()
+        answers = select(*columns).where(usage_records.c.corrects == "")
+        rows = (await connection.execute(answers)).all()
     await engine.dispose()
     return Ledger(promised_us, {row.request_id: row.occurred_at_us for row in rows})
 

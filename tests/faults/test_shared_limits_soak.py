@@ -51,7 +51,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path, faulty: FaultyRedis) -
 
 def ledger_of(stack: Stack) -> Counter[str]:
     """Count the billed requests of each key, after the server has ended."""
-    query = "SELECT key_id, count(*) FROM usage_records GROUP BY key_id"
+    query = "SELECT key_id, count(*) FROM usage_records WHERE corrects = '' GROUP BY key_id"
     with closing(sqlite3.connect(stack.data_dir / "tollgate.db")) as connection:
         return Counter(dict(connection.execute(query).fetchall()))
 

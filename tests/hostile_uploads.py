@@ -93,7 +93,7 @@ def _changed(number: int) -> bytes:
 
 
 def _archive(make: Callable[[int], bytes]) -> Upload:
-    return Upload(make, ARCHIVE, code="invalid_request")
+    return Upload(make, ARCHIVE, status=400, code="bad_request")
 
 
 UPLOADS: Final[Mapping[str, Upload]] = MappingProxyType(

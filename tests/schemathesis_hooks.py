@@ -1,12 +1,14 @@
 """Make generated requests mean something where JSON Schema cannot say what does.
 
 Only requests that are meant to be valid are touched, and only the values named here: times in the
-future, networks without host bits, one way of authenticating, a scope that the client has, tables.
+future, networks without host bits, one way of authenticating, a scope that the client has, tables,
+an Idempotency-Key that is new for each request.
 No check is told anything.
 """
 
 import os
 import tomllib
+import uuid
 from typing import Any
 
 import schemathesis
@@ -35,6 +37,8 @@ def map_case(_context: schemathesis.HookContext, case: Case) -> Case:
         return case
     if isinstance(case.body, dict):
         _repair_body(case.body)
+    if case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
     if case.media_type in (CSV, ARROW):
         case.body = _table(case.media_type)
     if case.path.startswith("/v1/usage") and case.query:

@@ -244,9 +244,9 @@ class PredictionPath:
             call.before_record()
             usage = self._usage(call, prediction, rows=rows, sizes=(bytes_in, encoded.size))
             receipt = self.write_receipt(usage, grant)
+            kept = None if call.keep is None else call.keep(usage, encoded, text_of(receipt))
             outcome = Outcome.COMPLETED
             predicted, bill = perf_counter(), None  # the journal's word counts from here on
-            kept = None if call.keep is None else call.keep(usage, encoded, text_of(receipt))
             await self._journal.record(usage, kept, told=partial(settle, prediction.bill))
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED

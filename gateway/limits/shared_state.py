@@ -129,8 +129,9 @@ class SharedCaller:
 
         Near is whoever has less than half of its burst left with these requests, less than a tenth
         of its month, or only as many places in flight as this process might fill twice with all
-        others, by what Redis last said. Where it said nothing for some seconds, the others may have
-        gone on at full speed.
+        others, by what Redis last said. Where it said nothing for some seconds, or nothing ever,
+        the others may have gone on at full speed; a burst that comes back quicker than they can use
+        it is none the less for that.
 
         What all grant alone while Redis is late is told to it at once, and must find room: half of
         the burst is kept for what the others may have used since.
@@ -139,9 +140,13 @@ class SharedCaller:
         age_us = now_us - self.told_at_us
         others = (workers - 1) * age_us // _OTHERS_US if age_us > _FRESH_US else 0
         if self.interval_us:
-            ahead_us = max(0, self.idle_at_us - now_us) + max(0, self.local_idle_at_us - now_us)
-            wanted_us = ahead_us + self.doubted_us + (requests + others) * self.interval_us
-            if not self.idle_at_us or 2 * wanted_us > self.capacity_us:
+            may_dwindle = (workers - 1) * self.interval_us > _OTHERS_US
+            if may_dwindle and not self.idle_at_us:
+                return True
+            ahead_us = max(0, self.idle_at_us + others * self.interval_us - now_us)
+            ahead_us += max(0, self.local_idle_at_us - now_us)
+            wanted_us = ahead_us + self.doubted_us + requests * self.interval_us
+            if 2 * wanted_us > self.capacity_us:
                 return True
         if self.limit >= 0:
             left = self.limit - tenant.used - tenant.owed - tenant.doubted - others

@@ -14,6 +14,9 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 
+# Every start takes twice as long where Python may not keep what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run test lint format protos docs bench soak stack stack-down stack-test lock clean
 
 help: ## Say what each target does

@@ -49,7 +49,9 @@ def measure_quick_rows(runtime: Runtime, contract: Contract, *, limit_seconds: f
     for rows in _ROWS:
         if rows < contract.fewest_rows or rows > contract.max_rows:
             continue
-        tensors = contract.rows_to_tensors([contract.example_row] * rows)
+        tensors = _sample(runtime.signature, contract, rows)
+        if tensors is None:
+            break
         if min(_seconds(runtime, tensors) for _ in range(_REPEATS)) > limit_seconds:
             break
         quick = rows

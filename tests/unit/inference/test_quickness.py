@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from inference.loading import load_version
 from inference.manifest import Manifest, parse_manifest
 from inference.quickness import has_known_time
+from inference.settings import InferenceSettings
 from inference.signature import Signature, TensorSpec
+from inference.version_files import VersionPath
 from tests.unit.inference.fakes import (
     FAR,
     POISON,
@@ -56,6 +60,16 @@ def expanding_model() -> Any:  # noqa: ANN401 - onnx has no types
     )
 
 
+def wide_model() -> bytes:
+    """Answer x itself, whose rows are too wide to have an example."""
+    model = model_of(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [tensor("x", ["rows", 20_000])],
+        [tensor("y", ["rows", 20_000])],
+    )
+    return bytes(model.SerializeToString())
+
+
 def test_plain_arithmetic_on_fixed_shapes_has_a_known_time() -> None:
     """Its work follows from the number of rows."""
     assert has_known_time(proto(linear_model()), NUMBERS, Manifest())
@@ -84,6 +98,17 @@ def test_text_has_a_known_time_only_as_categories(kinds: Sequence[str], *, expec
 def test_text_that_nothing_describes_has_no_known_time() -> None:
     """A graph alone says nothing of its texts."""
     assert not has_known_time(proto(greeting_model()), TEXTS, Manifest())
+
+
+def test_wide_rows_are_measured_without_an_example(tmp_path: Path) -> None:
+    """Nobody writes down an image; its time is known from zeros all the same."""
+    files = tmp_path / "wide" / "1"
+    files.mkdir(parents=True)
+    (files / "model.onnx").write_bytes(wide_model())
+    settings = InferenceSettings(inline_run_microseconds=10_000)
+    version = load_version(VersionPath(tmp_path, "wide", "1"), settings)
+    assert version.example is None
+    assert version.quick_rows > 0
 
 
 async def test_few_rows_run_on_the_loop_and_many_in_the_thread() -> None:

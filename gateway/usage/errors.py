@@ -2,6 +2,7 @@
 
 UsageError
 ├── JournalUnavailable   a usage record could not be made durable, so no answer may leave
+│   └── JournalDamaged   a journal's file is not what was written, until somebody salvages it
 ├── AnswersFull          no more answers can be kept for retries, so none is promised
 ├── JournalInUse         another process holds the journal file
 ├── JournalUnknown       the ledger has never heard of a journal
@@ -41,6 +42,22 @@ class JournalUnavailable(UsageError):
         super().__init__(debug)
         self.debug = debug
         self.retry_after_seconds = retry_after_seconds
+
+
+class JournalDamaged(JournalUnavailable):
+    """The journal file at `path` is not what was written; it does not heal by itself.
+
+    The text is for whoever looks after the server: it says what to do.
+    """
+
+    def __init__(self, path: str, damage: str) -> None:
+        super().__init__(
+            f"the journal {path} is damaged ({damage}): stop its server, run `tollgate usage "
+            f"salvage {path}`, and start the server again",
+            retry_after_seconds=60,
+        )
+        self.path = path
+        self.damage = damage
 
 
 class AnswersFull(UsageError):

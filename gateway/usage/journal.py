@@ -4,6 +4,7 @@ Everyone who waits shares the next fsync. What is written here and not yet in th
 any crash of the process or the machine, and is delivered by the shipper.
 """
 
+import logging
 import sqlite3
 import time
 from asyncio import Future, get_running_loop, to_thread
@@ -23,11 +24,13 @@ from gateway.usage.answers import (
     KeptAnswer,
     Row,
 )
-from gateway.usage.errors import JournalUnavailable
+from gateway.usage.errors import JournalDamaged, JournalUnavailable
 from gateway.usage.periods import wall_clock_us
 from gateway.usage.record import UsageRecord
 from gateway.usage.segment_file import SegmentFile, Segments
 from gateway.usage.writer_thread import WriterThread
+
+logger = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 1.0
 _KEPT_US = KEPT_SECONDS * 1_000_000
@@ -95,6 +98,7 @@ class Journal:
         self._floor_us = 0
         self._is_open = False
         self._failure: str | None = None
+        self._damage: JournalDamaged | None = None
         self._failed_size = 0
         self._probed_at = 0.0
         self._is_probing = False
@@ -122,19 +126,25 @@ class Journal:
     @property
     def is_writable(self) -> bool:
         """Whether `ensure_writable` would pass."""
-        return self._is_open and self._failure is None and self._held_bytes < self.max_bytes
+        is_well = self._failure is None and self._damage is None
+        return self._is_open and is_well and self._held_bytes < self.max_bytes
 
     async def open(self) -> None:
         """Lock and open the file, with whatever an earlier run left in it.
 
         Raises:
             JournalInUse: another process holds it.
+            JournalDamaged: it is not what was written.
             JournalUnavailable: it cannot be opened.
         """
         self._file.open()
         self._thread = WriterThread("usage-journal")
-        self._held_bytes = await self._thread.run(self._file.held)
-        self.answers.add(await self._thread.run(self._file.held_answers))
+        try:
+            self._held_bytes = await self._thread.run(self._file.held)
+            self.answers.add(await self._thread.run(self._file.held_answers))
+        except sqlite3.Error as error:
+            await self.close()
+            raise self._failed("opening", error) from error
         self._is_open = True
 
     async def rename(self) -> None:
@@ -146,7 +156,7 @@ class Journal:
         try:
             await self._open_thread().run(self._file.rename)
         except (sqlite3.Error, OSError) as error:
-            raise JournalUnavailable(f"renaming: {error}") from error
+            raise self._failed("renaming", error) from error
 
     async def close(self) -> None:
         """Finish what waits, then close the file; undelivered records stay in it."""
@@ -205,9 +215,12 @@ class Journal:
         Raises:
             JournalUnavailable: the last write failed, or the bound on undelivered records is
                 reached. A failed journal is probed, at most once a second, and heals by itself.
+            JournalDamaged: the file is not what was written.
         """
         if self.is_writable:
             return
+        if self._damage is not None:
+            raise JournalDamaged(self._damage.path, self._damage.damage)
         self.probe()
         raise JournalUnavailable(self._failure or "the journal is closed, or full until delivered")
 
@@ -244,12 +257,14 @@ class Journal:
         """Return up to `limit` durable segments past a position; None when there is none.
 
         Raises:
+            JournalDamaged: a segment is not what was written; nothing is billed of it, and no
+                record is taken any more.
             JournalUnavailable: the file cannot be read.
         """
         try:
             return await to_thread(self._file.read, after, limit)
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"reading: {error}") from error
+        except (sqlite3.Error, JournalDamaged) as error:
+            raise self._failed("reading", error) from error
 
     async def discard(self, through: int) -> None:
         """Forget the segments up to a position, which the ledger has taken.
@@ -260,7 +275,7 @@ class Journal:
         try:
             self._held_bytes -= await self._open_thread().run(partial(self._file.discard, through))
         except (sqlite3.Error, OSError) as error:
-            raise JournalUnavailable(f"discarding: {error}") from error
+            raise self._failed("discarding", error) from error
 
     async def forget_expired(self) -> None:
         """Give the room of the answers free that were kept for their day, a few in each commit.
@@ -274,7 +289,7 @@ class Journal:
             try:
                 freed = await self._open_thread().run(forget)
             except (sqlite3.Error, OSError) as error:
-                raise JournalUnavailable(f"forgetting answers: {error}") from error
+                raise self._failed("forgetting answers", error) from error
             self.answers.free(freed)
             is_more = len(freed) == MOST_FORGOTTEN
 
@@ -300,10 +315,10 @@ class Journal:
                     self.answers.add((answer.tenant_id, answer.size) for answer, _ in rows)
                     self.answers.free(freed)
                 trip.set_result([None] * len(batch))
-            else:
+            elif error is not None:
                 size = len(text) + sum(answer.size for answer, _ in rows)
                 self._fail(f"writing: {error}", size)
-                trip.set_exception(JournalUnavailable(f"writing: {error}"))
+                trip.set_exception(self._failed("writing", error))
             for entry in batch:
                 entry.told(is_durable=written is not None)
             for answer, _ in rows:
@@ -319,11 +334,23 @@ class Journal:
         """
         began = time.perf_counter()
         freed: Freed = []
-        if rows:
-            freed = self._file.append_with_answers(text, record_count, rows)
-        else:
-            self._file.append(text, record_count)
+        try:
+            if rows:
+                freed = self._file.append_with_answers(text, record_count, rows)
+            else:
+                self._file.append(text, record_count)
+        except sqlite3.Error:
+            self._file.write_over()
+            raise
         return time.perf_counter() - began, freed
+
+    def _failed(self, doing: str, error: Exception) -> JournalUnavailable:
+        """Say what an error of the file means, and take no more records into a damaged one."""
+        failure = error if isinstance(error, JournalDamaged) else self._file.failure(error, doing)
+        if isinstance(failure, JournalDamaged) and self._damage is None:
+            self._damage = failure
+            logger.error("%s", failure)
+        return failure
 
     def _fail(self, failure: str, size: int) -> None:
         self._failure = failure

@@ -9,33 +9,37 @@ import fcntl
 import os
 import sqlite3
 import uuid
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.usage import answers
-from gateway.usage.errors import JournalInUse, JournalUnavailable
+from gateway.usage.errors import JournalDamaged, JournalInUse, JournalUnavailable
 
 _PRIVATE = 0o600
 WORTHWHILE_PAGES = 4096
 """Fewer free pages (16 MiB) are left in the file, for the next records."""
 
 _LEAST_FREE_SHARE = 8
+_PRIMARY_CODE = 0xFF
+"""The part of SQLite's error code that names the kind; the rest is detail."""
+
 _PRAGMAS = ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL")
-_SCHEMA = """
+SEGMENTS_SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (journal_id TEXT NOT NULL, discarded_through INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS segments (
-    position INTEGER PRIMARY KEY, records TEXT NOT NULL, record_count INTEGER NOT NULL
+    position INTEGER PRIMARY KEY, records TEXT NOT NULL, record_count INTEGER NOT NULL,
+    checksum INTEGER
 );
 CREATE TABLE IF NOT EXISTS probe (padding BLOB NOT NULL);
 """
-_APPEND = "INSERT INTO segments (position, records, record_count) VALUES (?, ?, ?)"
+_COLUMNS = "SELECT name FROM pragma_table_info('segments')"
+_ADD_CHECKSUM = "ALTER TABLE segments ADD COLUMN checksum INTEGER"
+_APPEND = "INSERT INTO segments (position, records, record_count, checksum) VALUES (?, ?, ?, ?)"
 _READ = """
-SELECT max(position), count(*), '[' || group_concat(records) || ']', sum(record_count)
-FROM (
-    SELECT position, records, record_count FROM segments
-    WHERE position > ? ORDER BY position LIMIT ?
-)
+SELECT position, records, record_count, checksum FROM segments
+WHERE position > ? ORDER BY position LIMIT ?
 """
 _HELD = "SELECT coalesce(sum(length(records)), 0) FROM segments WHERE position <= ?"
 _LAST = (
@@ -75,6 +79,7 @@ class SegmentFile:
 
         Raises:
             JournalInUse: another process (or journal object) holds it.
+            JournalDamaged: it is not what was written.
             JournalUnavailable: it cannot be opened.
         """
         try:
@@ -82,13 +87,14 @@ class SegmentFile:
             self._writer = self._connect()
             self._reader = self._connect()
             self._prepare()
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except (OSError, sqlite3.Error) as error:
             self._drop_lock()
-            raise JournalUnavailable(f"{self._path}: {error}") from error
+            raise self.failure(error, "opening") from error
         self._append_cursor = self._writer.cursor()
         with contextlib.suppress(sqlite3.OperationalError):  # a full disk must not stop a start
             _empty_log(self._writer, self._path)
+            self._writer.execute("DELETE FROM probe")
 
     def close(self) -> None:
         """Close the file and let others have it."""
@@ -102,7 +108,8 @@ class SegmentFile:
         Cost: one statement in autocommit, so the GIL is given up once, around write and fsync.
         """
         position = self.position + 1
-        self._append_cursor.execute(_APPEND, (position, records, record_count))
+        row = (position, records, record_count, checksum_of(records))
+        self._append_cursor.execute(_APPEND, row)
         self.position = position
 
     def append_with_answers(
@@ -115,7 +122,8 @@ class SegmentFile:
         position = self.position + 1
         with self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
-            self._append_cursor.execute(_APPEND, (position, records, record_count))
+            row = (position, records, record_count, checksum_of(records))
+            self._append_cursor.execute(_APPEND, row)
             freed = answers.write_answers(self._writer, rows)
         self.position = position
         return freed
@@ -133,10 +141,39 @@ class SegmentFile:
         self._writer.execute("INSERT INTO probe (padding) VALUES (zeroblob(?))", (size_bytes,))
         self._writer.execute("DELETE FROM probe")
 
+    def write_over(self) -> None:
+        """Write something else where a commit that failed may stand in the log.
+
+        Threat: SQLite takes it back, but what it wrote before its fsync failed stays in the file,
+        and would count after a kill: somebody who was refused would be billed.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self.probe(0)
+
     def read(self, after: int, limit: int) -> Segments | None:
-        """Return up to `limit` segments past a position, joined inside SQLite; None at the end."""
-        found = self._reader.execute(_READ, (after, limit)).fetchone()
-        return None if found[0] is None else Segments(*found)
+        """Return up to `limit` segments past a position, joined; None at the end.
+
+        Threat: SQLite has no checksums, so a number that turned into another one on the disk would
+        be billed as if it had been written.
+
+        Raises:
+            JournalDamaged: one is not what was written.
+        """
+        found = self._reader.execute(_READ, (after, limit)).fetchall()
+        if not found:
+            return None
+        for position, records, _, checksum in found:
+            if checksum is not None and checksum != checksum_of(records):
+                raise JournalDamaged(str(self._path), f"segment {position} has changed")
+        texts = ",".join([records for _, records, _, _ in found])
+        record_count = sum([count for _, _, count, _ in found])
+        return Segments(found[-1][0], len(found), f"[{texts}]", record_count)
+
+    def failure(self, error: Exception, doing: str) -> JournalUnavailable:
+        """Say what an error of the file means: that it is damaged, or only unavailable."""
+        if is_damage(error):
+            return JournalDamaged(str(self._path), f"{doing}: {error}")
+        return JournalUnavailable(f"{self._path}: {doing}: {error}")
 
     def discard(self, through: int) -> int:
         """Drop the segments up to a position and return how many characters they held."""
@@ -174,7 +211,9 @@ class SegmentFile:
         return journal_id
 
     def _prepare(self) -> None:
-        self._writer.executescript(_SCHEMA + answers.SCHEMA)
+        self._writer.executescript(SEGMENTS_SCHEMA + answers.SCHEMA)
+        if ("checksum",) not in self._writer.execute(_COLUMNS).fetchall():
+            self._writer.execute(_ADD_CHECKSUM)  # it was made before there were any
         self._writer.execute(
             "INSERT INTO journal SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM journal)",
             (uuid.uuid4().hex,),
@@ -211,6 +250,17 @@ class SegmentFile:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def checksum_of(records: str) -> int:
+    """Return the CRC-32 of a segment."""
+    return zlib.crc32(records.encode(errors="surrogatepass"))
+
+
+def is_damage(error: Exception) -> bool:
+    """Say whether SQLite found that a file is not what was written."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def log_bytes(path: Path) -> int:
@@ -250,15 +300,41 @@ def _empty_log(connection: sqlite3.Connection, path: Path) -> bool:
     return not is_busy
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a journal's file for the length of a block, without opening it.
+
+    Raises:
+        JournalInUse: somebody holds it.
+    """
+    lock = _open_lock(path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise JournalInUse(str(path)) from None
+    finally:
+        os.close(lock)
+
+
+def sync_file(path: Path) -> None:
+    """Make what a file holds durable."""
+    _sync(path, os.O_RDWR)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files durable; their contents alone would not survive a power cut."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
 def _open_lock(path: Path) -> int:
     """Open the file beside a journal whose lock its holder has."""
     flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
     return os.open(path.with_name(f"{path.name}.lock"), flags, _PRIVATE)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the names of new files durable; their contents alone would not survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""Disks that can be filled and freed under a running server."""
+"""Disks that can be filled, or fail in other ways, and be freed under a running server."""
 
 import contextlib
 import resource
@@ -16,7 +16,11 @@ _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 class Disk(Protocol):
-    """A place for the data of a server that can be full."""
+    """A place for the data of a server that can be full, or take nothing for another reason."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the server's environment needs."""
 
     def fill(self, server: Server) -> None:
         """Leave the server no room for anything more."""
@@ -30,6 +34,11 @@ class Volume:
     """A small file system of its own: full as disks are, ENOSPC for every writer."""
 
     path: Path
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
 
     def fill(self, _: Server) -> None:
         """Write until there is no byte left."""
@@ -51,6 +60,11 @@ class FileSizeLimit:
     EFBIG where a full disk says ENOSPC; files that are smaller can still be written.
     """
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
+
     def fill(self, server: Server) -> None:
         """Let no file grow over a page."""
         self._set(server, (4096, resource.RLIM_INFINITY))
@@ -63,6 +77,35 @@ class FileSizeLimit:
         assert server.process is not None
         if server.process.poll() is None:
             resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limits)
+
+
+class FailingDisk:
+    """A disk whose calls fail in the process itself (`failing_disk.c`), which needs no privileges.
+
+    As READ_ONLY everything that would write fails with EROFS, as NO_SYNC whatever should make it
+    durable with EIO.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        """Build the library in an empty folder."""
+        self._library, self._flag = folder / "failing_disk.so", folder / "fails"
+        self._kind = kind
+        source = Path(__file__).with_name("failing_disk.c")
+        build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(self._library), str(source), "-ldl"]
+        subprocess.run(build, check=True)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Have the library loaded, and say which file makes the disk fail."""
+        return {"LD_PRELOAD": str(self._library), f"FAILING_DISK_{self._kind}": str(self._flag)}
+
+    def fill(self, _: Server) -> None:
+        """Let calls fail from now on."""
+        self._flag.touch()
+
+    def free(self, _: Server) -> None:
+        """Let them pass again."""
+        self._flag.unlink()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
-"""A full disk stops predictions before they run, stops nothing else, and heals by itself."""
+"""A full disk stops predictions before they run, stops nothing else, and heals by itself.
+
+So does one that is read-only, as after a fault of the file system, and one that cannot sync.
+"""
 
 import contextlib
 import tempfile
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.disks import Disk, FileSizeLimit, may_mount, mounted_volume
+from tests.faults.disks import Disk, FailingDisk, FileSizeLimit, may_mount, mounted_volume
 from tests.ledgers import delivered_ids
 from tests.load import Caller
 from tests.population import populate
@@ -22,10 +25,14 @@ FAILING = {"instances": [99]}
 """The model refuses it with 400, but only a model that runs can know."""
 
 
+READ_ONLY, NO_SYNC = "read only", "no sync"
+
+
 def disks() -> list[str]:
-    """List the kinds of full disk that can be made here."""
+    """List the kinds of full and failing disk that can be made here."""
     with tempfile.TemporaryDirectory() as folder:
-        return ["limit", "volume"] if may_mount(Path(folder)) else ["limit"]
+        volumes = ["volume"] if may_mount(Path(folder)) else []
+    return ["limit", *volumes, READ_ONLY, NO_SYNC]
 
 
 @dataclass
@@ -70,10 +77,14 @@ def machine(
     repository = tmp_path_factory.mktemp("models")
     write_model(repository, "lookup", lookup_model())
     data_dir = tmp_path_factory.mktemp("data")
-    settings = {"TOLLGATE_MODEL_REPOSITORY": str(repository)}
     with contextlib.ExitStack() as stack:
-        is_volume = request.param == "volume"
-        disk = stack.enter_context(mounted_volume(data_dir)) if is_volume else FileSizeLimit()
+        disk: Disk = FileSizeLimit()
+        if request.param == "volume":
+            disk = stack.enter_context(mounted_volume(data_dir))
+        elif request.param != "limit":
+            kind = request.param.upper().replace(" ", "_")
+            disk = FailingDisk(tmp_path_factory.mktemp("library"), kind)
+        settings = {"TOLLGATE_MODEL_REPOSITORY": str(repository)} | disk.settings
         server = Server(data_dir, free_port(), settings=settings)
         stack.callback(server.stop)
         server.start()
@@ -140,7 +151,7 @@ def test_what_was_answered_is_billed_and_nothing_else(filled: Filled) -> None:
 
 
 def test_restart_after_a_full_disk_bills_the_same(filled: Filled) -> None:
-    """A server that is killed while its disk is full owes nothing afterwards."""
+    """A server that is killed while its disk is full bills what it answered, and nothing else."""
     filled.fill()
     filled.server.kill()
     filled.disk.free(filled.server)

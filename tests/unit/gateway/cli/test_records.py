@@ -89,6 +89,7 @@ def test_journals_of_nobody_are_an_empty_list(migrated: Terminal) -> None:
     ("arguments", "reason"),
     [
         (("usage", "forget", "nobody"), "no such journal"),
+        (("usage", "salvage", "nowhere.db"), "there is no such file"),
         (("tenants", "show", "ten_unknown"), "no such tenant"),
         (("keys", "create", "platform", "--name", "x", "--scopes", "fly"), "scopes: must be some"),
         (
@@ -141,6 +142,7 @@ def test_database_that_was_never_made_names_the_command(terminal: Terminal) -> N
         ("backup",),
         ("usage", "journals"),
         ("usage", "forget"),
+        ("usage", "salvage"),
         ("models", "list"),
         ("plans", "create"),
         ("tenants", "update"),

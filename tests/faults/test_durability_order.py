@@ -4,30 +4,59 @@ A `kill -9` cannot show this, because the page cache survives it: only the order
 answer proves what a power cut would leave.
 """
 
+import asyncio
+import contextlib
 import re
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fronted import NO_ADDRESS_LIMITS, running_front
 from tests.load import prediction_request
 from tests.population import populate
 from tests.serving import Server, free_port
+from tests.tls_load import Manners, TlsLoad, TlsLog
 
 REQUESTS = 200
+MANY = 1000
+ATTACH_SECONDS = 30.0
 TRACED = "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync"
 _ID = re.compile(r"x-request-id: ([0-9a-f]{32})")
 """The id in an answer on its way to the client."""
 
 
+def strace(trace: Path, *options: str) -> tuple[str, ...]:
+    """Name the command that traces, with file names beside descriptors and whole buffers."""
+    program = shutil.which("strace")
+    assert program, "strace is not installed"
+    return (program, *options, "-f", "-y", "-s", "100000", "-e", TRACED, "-o", str(trace))
+
+
+@contextlib.contextmanager
+def traced(pid: int, trace: Path) -> Iterator[None]:
+    """Trace a process that runs, with all its threads, for the length of a block."""
+    said = trace.with_suffix(".said")
+    with said.open("wb") as words:
+        process = subprocess.Popen(strace(trace, "-p", str(pid)), stderr=words)
+    deadline = time.monotonic() + ATTACH_SECONDS
+    while "attached" not in said.read_text():
+        assert process.poll() is None, said.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield
+    process.send_signal(signal.SIGINT)
+    process.wait(ATTACH_SECONDS)
+
+
 @pytest.fixture
 def traced_server(tmp_path: Path) -> Iterator[Server]:
-    """Run a server under strace, with file names beside descriptors and whole buffers."""
-    strace = shutil.which("strace")
-    assert strace, "strace is not installed"
-    trace = str(tmp_path / "trace")
-    wrapper = (strace, "-D", "-f", "-y", "-s", "100000", "-e", TRACED, "-o", trace)
+    """Run a server under strace."""
+    wrapper = strace(tmp_path / "trace", "-D")
     running = Server(tmp_path, free_port(), wrapper=wrapper)
     running.start()
     yield running
@@ -72,3 +101,24 @@ def test_fsync_of_the_journal_precedes_every_answer(traced_server: Server, tmp_p
     answers, early = answers_before_their_fsync(tmp_path / "trace")
     assert answers == REQUESTS
     assert early == []
+
+
+def test_fsync_precedes_every_answer_through_nginx(tmp_path: Path) -> None:
+    """A thousand over TLS, many at a time, that share their fsyncs."""
+    with running_front(tmp_path, nginx=NO_ADDRESS_LIMITS) as front:
+        callers = populate(front.stack, tenants=2, keys_each=2)
+        traces = {pid: tmp_path / f"trace-{pid}" for pid in front.stack.worker_pids()}
+        with contextlib.ExitStack() as stack:
+            for pid, trace in traces.items():
+                stack.enter_context(traced(pid, trace))
+            log = asyncio.run(ask_often(TlsLoad(front.nginx, callers, front.stack.demo["example"])))
+    assert (dict(log.refused), log.unanswered) == ({}, [])
+    told = [answers_before_their_fsync(trace) for trace in traces.values()]
+    assert sum(answers for answers, _ in told) == len(log.served) >= MANY
+    assert [early for _, early in told] == [[]] * len(traces)
+
+
+async def ask_often(load: TlsLoad) -> TlsLog:
+    """Ask on all connections until there are enough answers."""
+    asked = iter(range(MANY))
+    return await load.run(lambda: next(asked, None) is None, manners=Manners())

@@ -227,7 +227,9 @@ def test_password_of_the_database_is_in_no_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "hidden", [mint(kind="sess").text, "tg_clnt_0", "%74%67%5F%6C%69%76%65%5F"]
+    "hidden",
+    [mint(kind="sess").text, "tg_clnt_0", "%74%67%5F%6C%69%76%65%5F"],
+    ids=["a session", "a beginning", "in percents"],
 )
 def test_search_of_all_logs_finds_a_secret(tmp_path: Path, hidden: str) -> None:
     """What runs after the whole suite is not blind (`tests/conftest.py`)."""

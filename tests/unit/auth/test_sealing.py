@@ -37,7 +37,11 @@ def test_sealed_secret_of_another_record_does_not_open() -> None:
         SEALER.open(sealed, "totp:adm_2")
 
 
-@pytest.mark.parametrize("sealed", [b"", b"\x01", bytes(28), SEALER.seal(b"", "c")[:-1]])
+@pytest.mark.parametrize(
+    "sealed",
+    [b"", b"\x01", bytes(28), SEALER.seal(b"", "c")[:-1]],
+    ids=["nothing", "a version", "zeros", "all but a byte"],
+)
 def test_short_seal_is_refused(sealed: bytes) -> None:
     """Nothing is read beyond its end."""
     with pytest.raises(SealBroken):

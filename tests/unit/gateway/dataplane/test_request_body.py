@@ -82,7 +82,7 @@ async def test_client_that_leaves_is_noticed() -> None:
 async def test_compressed_body_is_inflated(size: int) -> None:
     """Small ones at once, others in a thread."""
     noise = np.random.default_rng(1).bytes(size)
-    for coding, content in ((b"gzip", gzip.compress(noise, mtime=0)), (b"deflate", zlib.compress(noise))):
+    for coding, content in ((b"gzip", gzip.compress(noise)), (b"deflate", zlib.compress(noise))):
         headers = [(b"content-encoding", coding)]
         read = await BodyReader(MAX_BYTES).read(headers, pieces(content), INFER)
         assert read == noise
@@ -90,7 +90,7 @@ async def test_compressed_body_is_inflated(size: int) -> None:
 
 async def test_bomb_is_inflated_no_further_than_the_cap() -> None:
     """A hundred times the cap, in one piece and in several."""
-    bomb = gzip.compress(bytes(100 * MAX_BYTES, mtime=0))
+    bomb = gzip.compress(bytes(100 * MAX_BYTES))
     with pytest.raises(BodyTooLarge):
         await BodyReader(MAX_BYTES).read(GZIP, pieces(bomb), INFER)
     with pytest.raises(BodyTooLarge):
@@ -98,7 +98,9 @@ async def test_bomb_is_inflated_no_further_than_the_cap() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [BODY, gzip.compress(BODY, mtime=0)[:-9], gzip.compress(BODY) + b"?", b""]
+    "content",
+    [BODY, gzip.compress(BODY)[:-9], gzip.compress(BODY) + b"?", b""],
+    ids=["plain", "cut", "more than it", "nothing"],
 )
 async def test_what_is_not_compressed_as_it_says_is_refused(content: bytes) -> None:
     """Plain, cut off, with something behind it, and empty."""

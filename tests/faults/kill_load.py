@@ -1,4 +1,4 @@
-"""A load that outlives every kill: its clients connect again, retry with a key, and log all."""
+"""A load over TLS that outlives every kill: clients connect again, repeat with a key, log all."""
 
 import asyncio
 import json
@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.load import Caller, Reply, open_streams, read_reply
-from tests.stack import Stack
+from tests.certificates import NAME
+from tests.edge import HERE
+from tests.fronted import Front
+from tests.load import Caller, Reply, read_reply
 
 LANES = 8
 EVERY_NTH_INSISTS = 4
@@ -15,6 +17,8 @@ EVERY_NTH_INSISTS = 4
 
 _PAUSE_SECONDS = 0.02
 _ANSWER_SECONDS = 30.0
+_UNKNOWN = 502
+"""Nginx's word for a worker that died on it: nobody knows whether the request is on the bill."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class KillLog:
     refused: dict[str, int] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
     broken: int = 0
-    """Requests whose connection broke before there was an answer."""
+    """Requests that were lost with a worker, before there was an answer of its."""
 
     lost: int = 0
     """Of these, those that nobody repeated: whether they are on the bill, their clients never hear.
@@ -48,8 +52,10 @@ class KillLog:
 class KillLoad:
     """Clients that ask until they are told to stop."""
 
-    def __init__(self, stack: Stack, callers: list[Caller]) -> None:
-        self._stack = stack
+    def __init__(self, front: Front, callers: list[Caller]) -> None:
+        self._nginx = front.nginx
+        self._example: dict[str, Any] = front.stack.demo["example"]["instances"][0]
+        self._context = front.nginx.certificates.context()
         self._callers = callers
         self._numbers = iter(range(1_000_000_000))
         self._is_over = asyncio.Event()
@@ -57,6 +63,7 @@ class KillLoad:
 
     async def run(self) -> None:
         """Ask over all lanes until `stop`."""
+        self._is_over.clear()
         await asyncio.gather(*(self._lane() for _ in range(LANES)))
 
     def stop(self) -> None:
@@ -77,7 +84,9 @@ class KillLoad:
         """Send a request on a connection of its own; say whether its outcome is known."""
         caller, rows = self._callers[number % len(self._callers)], 1 + number % 3
         try:
-            reader, writer = await open_streams(self._stack.address)
+            reader, writer = await asyncio.open_connection(
+                HERE, self._nginx.tls_port, ssl=self._context, server_hostname=NAME
+            )
         except OSError:
             return False
         try:
@@ -90,6 +99,10 @@ class KillLoad:
             return False
         finally:
             writer.close()
+        if reply.status == _UNKNOWN:
+            self.log.broken += 1
+            self.log.lost += not insists
+            return False
         return self._note(reply, Seen(caller.tenant_id, caller.key_id, rows))
 
     def _note(self, reply: Reply, seen: Seen) -> bool:
@@ -107,11 +120,11 @@ class KillLoad:
         return True
 
     def _request(self, number: int, caller: Caller, *, rows: int, insists: bool) -> bytes:
-        example: dict[str, Any] = self._stack.demo["example"]["instances"][0]
+        example = self._example
         body = json.dumps({"instances": [example | {"lotsize": 1000 + number % 9000}] * rows})
         key = f"Idempotency-Key: order-{number}\r\n" if insists else ""
         head = (
-            "POST /v1/models/housing:predict HTTP/1.1\r\nHost: localhost\r\n"
+            f"POST /v1/models/housing:predict HTTP/1.1\r\nHost: {NAME}\r\n"
             f"Authorization: Bearer {caller.api_key}\r\n{key}Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body.encode()

@@ -1,11 +1,14 @@
 """Workers, the server, Redis and PostgreSQL are killed at random under load: I1 to I5, and I8.
 
+The load comes through Nginx; in the end its log, the limiter, the journals and the ledger agree.
+
 TOLLGATE_SOAK_KILLS says how many kills the long run makes (1,000 by default), and
 TOLLGATE_SOAK_REPORT where it leaves its report.
 """
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import os
 import random
@@ -17,10 +20,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.kill_load import LANES, KillLoad
-from tests.population import populate
+from tests.fronted import NO_ADDRESS_LIMITS, Front, running_front
+from tests.load import Caller
+from tests.population import make_caller, make_plan, make_tenant
 from tests.postgres_server import PostgresServer, name_of
 from tests.redis_server import RedisServer, running_redis
-from tests.stack import Stack, running_stack
+from tests.stack import Stack
+from tests.unit.gateway.cli.terminal import Terminal
 
 KINDS = {"redis": 35, "postgres": 33, "worker": 26, "server": 6}
 """What is killed, and how often of a hundred; a worker takes seconds of CPU to start again."""
@@ -31,8 +37,12 @@ SECOND_SHARE = 0.25
 MOST_WAIT_SECONDS = 0.4
 ENOUGH = 8
 RECOVERY_SECONDS = 60.0
+LITTLE_SECONDS = 3.0
 CHECK_EVERY = 50
 SEED = 20261129
+LIMITS = {"units_per_month": 100_000_000, "max_in_flight": 1000}
+"""That nobody reaches: they are there to be counted."""
+
 _ANSWERS = "SELECT count(*), sum(rows), sum(units) FROM usage_records WHERE corrects = ''"
 
 
@@ -50,18 +60,28 @@ class Report:
     records: int = 0
     records_without_an_answer: int = 0
     checks: int = 0
+    compared: int = 0
+    """Answers in Nginx's log that were compared with the other accounts."""
+
+    explained: dict[str, int] = field(default_factory=dict)
+    differences: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
 class Machine:
     """Everything that can be killed."""
 
-    stack: Stack
+    front: Front
     redis: RedisServer
     postgres: PostgresServer
     report: Report = field(default_factory=Report)
     sequence: int = 0
     ids: set[str] = field(default_factory=set)
+
+    @property
+    def stack(self) -> Stack:
+        """Return what stands behind Nginx."""
+        return self.front.stack
 
     def kill(self, kind: str, moments: random.Random) -> bool:
         """Kill one thing, and start again what does not start itself; False if it was not there."""
@@ -92,11 +112,20 @@ class Machine:
 def machine(tmp_path: Path, own_postgres: PostgresServer) -> Iterator[Machine]:
     """Run three workers on Redis and PostgreSQL of their own."""
     url = own_postgres.create_database()
-    with (
-        running_redis(tmp_path) as redis,
-        running_stack(tmp_path, workers=3, redis_url=redis.url, database_url=url) as stack,
-    ):
-        yield Machine(stack, redis, own_postgres)
+    (tmp_path / "redis").mkdir()
+    with running_redis(tmp_path / "redis") as redis:
+        settings = {"redis_url": redis.url, "database_url": url}
+        with running_front(
+            tmp_path, workers=3, settings=settings, nginx=NO_ADDRESS_LIMITS
+        ) as front:
+            yield Machine(front, redis, own_postgres)
+
+
+def make_callers(stack: Stack) -> list[Caller]:
+    """Make three tenants whose units are counted, with two keys each."""
+    plan_id = make_plan(stack, **LIMITS)
+    tenant_ids = [make_tenant(stack, plan_id) for _ in range(3)]
+    return [make_caller(stack, tenant_id) for tenant_id in tenant_ids for _ in range(2)]
 
 
 async def until_served(load: KillLoad, machine: Machine) -> None:
@@ -163,8 +192,8 @@ def check(machine: Machine, load: KillLoad) -> None:
 async def kill_under_load(machine: Machine, kills: int) -> KillLoad:
     """Make so many kills, comparing the bill now and then, and return the load that saw them."""
     moments = random.Random(SEED)  # noqa: S311 - moments, not secrets
-    callers = await asyncio.to_thread(populate, machine.stack, tenants=3, keys_each=2)
-    load, began = KillLoad(machine.stack, callers), time.monotonic()
+    callers = await asyncio.to_thread(make_callers, machine.stack)
+    load, began = KillLoad(machine.front, callers), time.monotonic()
     running = asyncio.create_task(load.run())
     await until_served(load, machine)
     next_check = CHECK_EVERY
@@ -180,12 +209,45 @@ async def kill_under_load(machine: Machine, kills: int) -> KillLoad:
     return load
 
 
+async def ask_a_little(load: KillLoad) -> None:
+    """Let every worker that is new tell Redis what is billed of each tenant."""
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(LITTLE_SECONDS)
+    load.stop()
+    await running
+
+
+def complete_through(machine: Machine) -> dt.datetime:
+    """Ask up to when everything is billed."""
+    answer = machine.stack.call("GET", "/v1/usage", key=machine.stack.demo["billing_key"])
+    return dt.datetime.fromisoformat(answer.body["complete_through"])
+
+
+def reconcile(machine: Machine) -> None:
+    """Compare Nginx's log, the limiter, the journals and the ledger as an operator would."""
+    settings = {
+        "TOLLGATE_DATA_DIR": str(machine.stack.data_dir),
+        "TOLLGATE_DATABASE_URL": machine.stack.settings["TOLLGATE_DATABASE_URL"],
+        "TOLLGATE_REDIS_URL": machine.redis.url,
+    }
+    log = machine.front.nginx.folder / "access.log"
+    told = Terminal(settings).run("reconcile", "--log", str(log), "--json").document
+    for one in told["data"]:
+        kinds = machine.report.explained if one["is_explained"] else machine.report.differences
+        kinds[one["kind"]] = kinds.get(one["kind"], 0) + 1
+    machine.report.compared = told["answers"]
+
+
 def finish(machine: Machine, load: KillLoad) -> Report:
     """Start and stop once more, and compare everything for the last time."""
     report, log = machine.report, load.log
     machine.stack.kill()
     machine.stack.start()
+    asyncio.run(ask_a_little(load))
     check(machine, load)
+    now = dt.datetime.now(dt.UTC)
+    machine.stack.wait_until(lambda: complete_through(machine) >= now, "a complete bill")
+    reconcile(machine)
     assert machine.stack.stop() == 0
     read_on(machine, load)
     [hours] = machine.ask("SELECT sum(requests), sum(rows), sum(units) FROM usage_hours")
@@ -209,6 +271,7 @@ def hold(machine: Machine, kills: int) -> None:
     assert report.broken_connections <= LANES * processes
     assert report.records_without_an_answer <= load.log.lost
     assert set(report.statuses) <= {200, 409, 503}
+    assert report.differences == {}
 
 
 def test_few_kills_of_everything_lose_and_double_nothing(machine: Machine) -> None:

@@ -183,7 +183,11 @@ class Stack(Server):
     def _settings(self) -> Settings:
         environment = self._environment().items()
         return Settings.model_validate(
-            {name.removeprefix(PREFIX).lower(): value for name, value in environment}
+            {
+                name.removeprefix(PREFIX).lower(): value
+                for name, value in environment
+                if name.startswith(PREFIX)
+            }
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tests.faults.preloaded import build_library
 from tests.serving import Server
 
 VOLUME_MEBIBYTES = 24
@@ -88,11 +89,9 @@ class FailingDisk:
 
     def __init__(self, folder: Path, kind: str) -> None:
         """Build the library in an empty folder."""
-        self._library, self._flag = folder / "failing_disk.so", folder / "fails"
+        self._library = build_library("failing_disk", folder)
+        self._flag = folder / "fails"
         self._kind = kind
-        source = Path(__file__).with_name("failing_disk.c")
-        build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(self._library), str(source), "-ldl"]
-        subprocess.run(build, check=True)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -45,7 +45,7 @@ run: $(RUN_STAMP) ## Serve the demo model on 127.0.0.1 with a demo tenant and ke
 
 test: $(STAMP) ## Run the whole suite, services included
 	@scripts/packages.sh $(SERVICES)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP) ## Check style, types, formatting and known weaknesses
 	$(BIN)/ruff check .

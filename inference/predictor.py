@@ -26,11 +26,16 @@ class Predictor:
             self.add(model)
 
     def add(self, model_version: ModelVersion) -> None:
-        """Take up a version, before the first request for it."""
+        """Take up a version, before the first request for it.
+
+        One whose every run is quicker than a thread takes its turn needs no second track.
+        """
+        is_quick = 1 < model_version.max_batch_size <= model_version.quick_rows
+        has_one_track = is_quick or model_version.executor is not None
         self._batchers[model_version] = Batcher(
             model_version.runtime,
             executor=model_version.executor or self._executor,
-            back_executors=None if model_version.executor else self._back_executors,
+            back_executors=None if has_one_track else self._back_executors,
             limits=QueueLimits(
                 max_batch_size=model_version.max_batch_size,
                 max_queue_rows=model_version.max_queue_rows,

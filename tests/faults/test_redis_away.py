@@ -130,8 +130,8 @@ async def test_nobody_is_refused_for_redis_sake(faulty: FaultyRedis, fault: Faul
 
 
 async def test_hung_redis_is_asked_once(redis_server: RedisServer) -> None:
-    """The callers of one call wait out its budget; those after them are decided at once."""
-    async with opened(build_limiter(redis_server.url)) as limiter:
+    """Whoever is near a limit waits until it is given up; those after that are decided at once."""
+    async with opened(build_limiter(redis_server.url, share=Share(2, 0))) as limiter:
         redis_server.hang()
         for _ in range(3):
             assert await admitted(limiter, policy(rate=1.0, burst=9))

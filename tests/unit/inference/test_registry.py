@@ -3,6 +3,7 @@
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from inference.predictor import Predictor
 from inference.registry import ModelVersion, Registry
 from inference.routing import Selection
 from inference.settings import InferenceSettings
+from inference.tracks import BackExecutors
 from tests.unit.inference.onnx_models import (
     greeting_model,
     linear_model,
@@ -296,6 +298,20 @@ async def test_predictor_answers_with_the_model_that_was_asked(tmp_path: Path) -
         predictor.close()
     assert number.outputs["y"].tolist() == [[321.0]]
     assert word.outputs["echo"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(("quick_rows", "tracks"), [(0, 2), (63, 2), (64, 1)])
+def test_model_whose_every_run_is_quick_has_one_track(
+    tmp_path: Path, quick_rows: int, tracks: int
+) -> None:
+    """Nobody waits long for a run on the loop, whoever floods."""
+    put(tmp_path, linear_model())
+    model = replace(load(tmp_path).resolve("m"), max_batch_size=64, quick_rows=quick_rows)
+    with ThreadPoolExecutor(1) as executor:
+        predictor = Predictor(Registry(), executor, BackExecutors(executor, executor))
+        predictor.add(model)
+        assert len(predictor.batcher_of(model)._lines) == tracks
+        predictor.close()
 
 
 async def test_closed_predictor_refuses(tmp_path: Path) -> None:

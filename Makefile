@@ -8,6 +8,8 @@ RUN_STAMP := $(VENV)/.installed
 STAMP := $(VENV)/.installed-dev
 # What the tests start, each by its command.
 SERVICES := nginx postgres prometheus redis-server slowhttptest strace testssl
+# Tests that start many processes each, or watch the clock: these have the machine to themselves.
+BUSY := tests/integration tests/faults
 # Programs of others that tests run beside the server; they do not go together with our own needs.
 CLIENTS := $(VENV)/clients
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
@@ -45,7 +47,8 @@ run: $(RUN_STAMP) ## Serve the demo model on 127.0.0.1 with a demo tenant and ke
 
 test: $(STAMP) ## Run the whole suite, services included
 	@scripts/packages.sh $(SERVICES)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(BUSY:%=--ignore %)
+	$(BIN)/python -m pytest $(BUSY)
 
 lint: $(STAMP) ## Check style, types, formatting and known weaknesses
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from tests.nginx_server import BINARY, NginxServer, running_nginx
 from tests.stack import Stack, running_stack
+from tests.unit.gateway.cli.terminal import Finished, Terminal
 
 NO_ADDRESS_LIMITS = {
     "NGINX_ADDRESS_RATE": "1000000",
@@ -40,6 +41,16 @@ class Front:
         with sqlite3.connect(self.stack.data_dir / "tollgate.db") as database:
             query = "SELECT request_id FROM usage_records WHERE tenant_id = ? AND corrects = ''"
             return [str(row[0]) for row in database.execute(query, (tenant_id,))]
+
+    @property
+    def log(self) -> Path:
+        """Name the proxy's log."""
+        return self.nginx.folder / "access.log"
+
+    def reconcile(self, *options: str) -> Finished:
+        """Run the command beside the server, in this process, with the proxy's log."""
+        settings = self.stack.settings | {"TOLLGATE_DATA_DIR": str(self.stack.data_dir)}
+        return Terminal(settings).run("reconcile", "--log", str(self.log), *options)
 
     def _complete_through(self, tenant_id: str) -> dt.datetime:
         path = f"/v1/usage?tenant_id={tenant_id}"

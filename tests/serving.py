@@ -63,6 +63,11 @@ class Server:
         document: dict[str, Any] = json.loads((self.data_dir / "demo.json").read_text())
         return document
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server was started and runs no more."""
+        return self.process is not None and self.process.poll() is not None
+
     def start(self) -> None:
         """Start the process and wait until it takes predictions."""
         environment = os.environ | ONE_ADDRESS | NO_GRPC | TALKATIVE | self.settings
@@ -130,7 +135,7 @@ class Server:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self.process is not None and self.process.poll() is not None:
+            if self.has_ended:
                 raise AssertionError(f"the server ended:\n{self.log()}")
             if self._is_ready():
                 return

@@ -92,11 +92,6 @@ class Stack(Server):
                 stderr=log,
             )
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the server was started and runs no more."""
-        return self.process is not None and self.process.poll() is not None
-
     def worker_pids(self) -> list[int]:
         """List the worker processes, those included that start or end."""
         pid = self._supervisor().pid

@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway.usage.answers import SCHEMA as ANSWERS_SCHEMA
 from gateway.usage.errors import JournalUnavailable
@@ -123,6 +123,7 @@ def _salvage(path: Path, stamp: str) -> Salvage:
                 shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
         new = Path(folder) / "new.db"
         with contextlib.closing(sqlite3.connect(copy)) as reader:
+            reader.text_factory = lambda content: content.decode(errors="replace")
             reader.execute("PRAGMA writable_schema = ON")  # a schema that is damaged is read, too
             found = _read_segments(reader)
             answers, has_lost_answers = _read_answers(reader)
@@ -168,28 +169,32 @@ def _read_segments(reader: sqlite3.Connection) -> _Found:
 
 
 def _walk(reader: sqlite3.Connection, query: str, *values: int) -> tuple[list[_Segment], bool]:
+    """Read segments until the damage; say whether there was none."""
+    rows, is_whole = _rows(reader, query, *values)
+    segments = [
+        _Segment(position, str(records), record_count, checksum)
+        for position, records, record_count, checksum in rows
+    ]
+    return segments, is_whole
+
+
+def _rows(
+    reader: sqlite3.Connection, query: str, *values: int
+) -> tuple[list[tuple[Any, ...]], bool]:
     """Read until the damage; say whether there was none."""
-    segments: list[_Segment] = []
-    reader.text_factory = lambda content: content.decode(errors="replace")
+    rows: list[tuple[Any, ...]] = []
     with contextlib.suppress(sqlite3.DatabaseError):
-        for position, records, record_count, checksum in reader.execute(query, values):
-            segments.append(_Segment(position, str(records), record_count, checksum))
-        return segments, True
-    return segments, False
+        for row in reader.execute(query, values):
+            rows.append(row)  # noqa: PERF402 - what was read before the damage is kept
+        return rows, True
+    return rows, False
 
 
-def _read_answers(reader: sqlite3.Connection) -> tuple[list[tuple[object, ...]], bool]:
+def _read_answers(reader: sqlite3.Connection) -> tuple[list[tuple[Any, ...]], bool]:
     """Read the answers that are kept for retries; say whether some cannot be read."""
-    answers: dict[object, tuple[object, ...]] = {}
-    is_whole = False
-    with contextlib.suppress(sqlite3.DatabaseError):
-        for row in reader.execute(_ANSWERS):
-            answers[row[0]] = row
-        is_whole = True
-    if not is_whole:
-        with contextlib.suppress(sqlite3.DatabaseError):
-            for row in reader.execute(f"{_ANSWERS} DESC"):
-                answers[row[0]] = row
+    rising, is_whole = _rows(reader, _ANSWERS)
+    falling = [] if is_whole else _rows(reader, f"{_ANSWERS} DESC")[0]
+    answers = {row[0]: row for row in (*rising, *falling)}
     return list(answers.values()), not is_whole
 
 
@@ -206,7 +211,7 @@ def _write(
     *,
     name: tuple[str, int],
     segments: list[_Segment],
-    answers: list[tuple[object, ...]],
+    answers: list[tuple[Any, ...]],
 ) -> None:
     """Write a journal that is on disk when this returns."""
     with contextlib.closing(sqlite3.connect(path)) as writer:

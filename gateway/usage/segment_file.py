@@ -107,10 +107,7 @@ class SegmentFile:
 
         Cost: one statement in autocommit, so the GIL is given up once, around write and fsync.
         """
-        position = self.position + 1
-        row = (position, records, record_count, checksum_of(records))
-        self._append_cursor.execute(_APPEND, row)
-        self.position = position
+        self.position = self._insert(records, record_count)
 
     def append_with_answers(
         self, records: str, record_count: int, rows: Sequence[answers.Row]
@@ -119,14 +116,19 @@ class SegmentFile:
 
         Returns what older answers under the same keys took.
         """
-        position = self.position + 1
         with self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
-            row = (position, records, record_count, checksum_of(records))
-            self._append_cursor.execute(_APPEND, row)
+            position = self._insert(records, record_count)
             freed = answers.write_answers(self._writer, rows)
         self.position = position
         return freed
+
+    def _insert(self, records: str, record_count: int) -> int:
+        """Write one segment behind the last one that is durable, and return its position."""
+        position = self.position + 1
+        row = (position, records, record_count, checksum_of(records))
+        self._append_cursor.execute(_APPEND, row)
+        return position
 
     def forget_expired(self, now_us: int) -> answers.Freed:
         """Drop a few of the answers that have expired."""
@@ -277,15 +279,14 @@ def settle_log(path: Path) -> bool:
     Raises:
         sqlite3.Error: it cannot be read or written.
     """
-    lock = _open_lock(path)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with (
+            locked(path),
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection,
+        ):
             return _empty_log(connection, path)
-    except BlockingIOError:
+    except JournalInUse:
         return False
-    finally:
-        os.close(lock)
 
 
 def _empty_log(connection: sqlite3.Connection, path: Path) -> bool:

@@ -26,7 +26,6 @@ from tests.population import make_caller, make_plan, make_tenant
 from tests.postgres_server import PostgresServer, name_of
 from tests.redis_server import RedisServer, running_redis
 from tests.stack import Stack
-from tests.unit.gateway.cli.terminal import Terminal
 
 KINDS = {"redis": 35, "postgres": 33, "worker": 26, "server": 6}
 """What is killed, and how often of a hundred; a worker takes seconds of CPU to start again."""
@@ -230,13 +229,7 @@ def complete_through(machine: Machine) -> dt.datetime:
 
 def reconcile(machine: Machine) -> None:
     """Compare Nginx's log, the limiter, the journals and the ledger as an operator would."""
-    settings = {
-        "TOLLGATE_DATA_DIR": str(machine.stack.data_dir),
-        "TOLLGATE_DATABASE_URL": machine.stack.settings["TOLLGATE_DATABASE_URL"],
-        "TOLLGATE_REDIS_URL": machine.redis.url,
-    }
-    log = machine.front.nginx.folder / "access.log"
-    told = Terminal(settings).run("reconcile", "--log", str(log), "--json").document
+    told = machine.front.reconcile("--json").document
     for one in told["data"]:
         kinds = machine.report.explained if one["is_explained"] else machine.report.differences
         kinds[one["kind"]] = kinds.get(one["kind"], 0) + 1

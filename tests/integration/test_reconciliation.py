@@ -18,7 +18,6 @@ from tests.fronted import NO_ADDRESS_LIMITS, Front, running_front
 from tests.load import Caller
 from tests.population import make_caller, make_plan, make_tenant
 from tests.redis_server import RedisServer, running_redis
-from tests.unit.gateway.cli.terminal import Finished, Terminal
 
 PREDICT = "/v1/models/housing:predict"
 SERVED = 20
@@ -36,23 +35,9 @@ class Shop:
     database_url: str
     callers: tuple[Caller, Caller]
 
-    @property
-    def log(self) -> Path:
-        """Name the proxy's log."""
-        return self.front.nginx.folder / "access.log"
-
-    def reconcile(self, *options: str) -> Finished:
-        """Run the command beside the server, in this process."""
-        settings = {
-            "TOLLGATE_DATA_DIR": str(self.front.stack.data_dir),
-            "TOLLGATE_DATABASE_URL": self.database_url,
-            "TOLLGATE_REDIS_URL": self.redis.url,
-        }
-        return Terminal(settings).run("reconcile", "--log", str(self.log), *options)
-
     def findings(self) -> set[str]:
         """Return the kinds of difference that are found now."""
-        found = self.reconcile("--json").document["data"]
+        found = self.front.reconcile("--json").document["data"]
         return {one["kind"] for one in found if not one["is_explained"]}
 
     def change(self, statement: LiteralString, **values: object) -> None:
@@ -138,12 +123,12 @@ def send_traffic(shop: Shop) -> list[str]:
 def test_accounts_of_real_traffic_agree_and_each_tampering_is_found(shop: Shop) -> None:
     """0 differences first; then whatever is changed in one account shows against the others."""
     served = send_traffic(shop)
-    done = shop.reconcile("--json")
+    done = shop.front.reconcile("--json")
     assert (done.status, done.document["differences"]) == (0, 0), done.out
     assert SERVED <= done.document["answers"] <= SERVED + CUT
     assert done.document["rows"] >= done.document["answers"]
     assert done.document["tenants"] >= 2
-    log = shop.log.read_text()
+    log = shop.front.log.read_text()
 
     shop.change(
         "UPDATE usage_records SET request_id = 'moved', occurred_at_us = occurred_at_us - 120000000"
@@ -160,11 +145,11 @@ def test_accounts_of_real_traffic_agree_and_each_tampering_is_found(shop: Shop) 
     shop.change("UPDATE usage_records SET units = 1 WHERE request_id = %(id)s", id=served[1])
 
     refused = [line.replace('"status":200', '"status":429') for line in log.splitlines()]
-    shop.log.write_text("".join(f"{line}\n" for line in refused))
+    shop.front.log.write_text("".join(f"{line}\n" for line in refused))
     assert shop.findings() == {"billed_refusal"}
-    shop.log.write_text(log + log.splitlines(keepends=True)[-1])
+    shop.front.log.write_text(log + log.splitlines(keepends=True)[-1])
     assert "repeated_id" in shop.findings()
-    shop.log.write_text(log)
+    shop.front.log.write_text(log)
 
     shop.wait_for_the_leases()
     key = next(name for name in shop.redis.ask("KEYS", "tollgate:*:units"))
@@ -174,4 +159,4 @@ def test_accounts_of_real_traffic_agree_and_each_tampering_is_found(shop: Shop) 
     shop.redis.ask("HINCRBY", key, period, -10)
     assert shop.findings() == {"limiter_behind"}
     shop.redis.ask("HINCRBY", key, period, 5)
-    assert shop.reconcile().status == 0
+    assert shop.front.reconcile().status == 0

@@ -5,12 +5,14 @@ into the header, and answer bytes that are no HTTP with text instead of a proble
 """
 
 import asyncio
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Headers
 from gateway.dataplane.request_ids import RequestIds
-from gateway.dataplane.watch import LOST
+from gateway.dataplane.watch import Watch
 from gateway.errors import GatewayError, HeadTooLarge, RequestInvalid
 from gateway.http_server import DrainableState
 from gateway.observability.observer import RequestObserver
@@ -18,6 +20,7 @@ from gateway.problems import problem_headers, problem_of
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 HEAD_SECONDS: Final = 30.0
+_OK: Final = b"HTTP/1.1 200 OK\r\n"
 _REASONS: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 
 
@@ -55,7 +58,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Forget the head that will not come, and tell a request that its client has left."""
         self._stop_head_timer()
         if self.cycle is not None:
-            self.cycle.scope[LOST] = True  # type: ignore[literal-required] # ours, not ASGI's
+            scope: MutableMapping[str, Any] = self.cycle.scope  # type: ignore[assignment] # holds ours
+            scope[LOST] = True
+            watch: Watch | None = scope.get(WATCH)
+            if watch is not None:
+                watch.client_left()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -81,10 +88,42 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             raise ValueError(hosts)
+        scope: MutableMapping[str, Any] = self.scope  # type: ignore[assignment] # holds ours
+        scope[CONNECTION] = self
         super().on_headers_complete()
         self.headers = _Nowhere()
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
+
+    def answer(self, scope: MutableMapping[str, Any], headers: Headers, body: bytes) -> bool:
+        """Write a whole 200; False where uvicorn has to send it: the last one, or in its turn.
+
+        Cost: a third of what uvicorn takes, which searches every name and value for what must not
+        be there. These are of our own making; that none of them breaks its line is seen at once.
+        """
+        cycle = self.cycle
+        if (
+            cycle.scope is not scope
+            or cycle.response_started
+            or cycle.disconnected
+            or self.flow.write_paused
+            or not cycle.keep_alive
+        ):
+            return False
+        all_headers = (*cycle.default_headers, *headers)
+        pieces = [_OK]
+        for name, value in all_headers:
+            pieces += (name, b": ", value, b"\r\n")
+        head = b"".join(pieces)
+        lines = 1 + len(all_headers)
+        if head.count(b"\n") != lines or head.count(b"\r") != lines:
+            return False
+        self.transport.writelines((head, b"\r\n", body))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are no HTTP, and hang up."""

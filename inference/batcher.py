@@ -297,7 +297,7 @@ class Batcher:
         run = self._run_batch(batch)
         self._slow_runs = self._slow_runs + 1 if run.seconds > self._slow_seconds else 0
         if self._slow_runs >= _SLOW_RUNS:
-            self._queue.quick_rows = 0
+            self._queue.have_no_quick_run()
             logger.warning("%s: runs take too long for the event loop", self._name)
         with self._lock:
             done = self._settle(batch, run, work_seconds=None, line=self._front)

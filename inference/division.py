@@ -7,8 +7,8 @@ the lanes below their share have the front track to themselves, and the flood ru
 Source: docs/decisions/0014-two-tracks.md.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from inference.lanes import Choice, Lanes, any_lane
 from inference.requests import Piece
@@ -22,21 +22,35 @@ _FLOOD_SECONDS: Final = 1.0
 """A lane that flooded is taken to flood for so long, or its next run would be in others' way."""
 
 
+class _UnderWay(NamedTuple):
+    """Rows of each lane in the runs that are on; no lane is in both."""
+
+    front: dict[str, int]
+    back: dict[str, int]
+    all: dict[str, int]
+
+
 class Division:
     """Which lanes may run on which track; no lane ever runs on both at once.
 
     Concurrency: none of its own; used under the batcher's lock.
     """
 
-    def __init__(self, lanes: Lanes, times: RunTimes, *, is_divided: bool) -> None:
-        """Divide `lanes`, or never where one track is all there is."""
+    def __init__(
+        self, lanes: Lanes, times: RunTimes, *, is_divided: bool, quick_rows: int = 0
+    ) -> None:
+        """Divide `lanes`, or never where one track is all there is.
+
+        So many `quick_rows` run quicker than a thread takes its turn, and are nobody's flood.
+        """
         self._lanes = lanes
         self._times = times
         self._is_divided = is_divided
-        self._under_way: dict[str, int] = {}
-        """Rows of each lane in the runs that are on."""
-        self._lanes_on: tuple[set[str], set[str]] = (set(), set())
-        """Lanes in the run of each track."""
+        self.quick_rows = quick_rows
+        self._batches: list[Sequence[Piece]] = [(), ()]
+        """What runs on each track."""
+        self._under_way: _UnderWay | None = None
+        """The same by lanes; None where nobody asked since it changed."""
         self._last_lane = ""
         self._company_until = 0.0
         self._flooding_until: dict[str, float] = {}
@@ -51,34 +65,33 @@ class Division:
         """Say whether more than one lane was seen lately."""
         return now < self._company_until
 
-    def note_begun(self, batch: Iterable[Piece], track: Track) -> None:
+    def note_begun(self, batch: Sequence[Piece], track: Track) -> None:
         """Take note of a run that begins."""
         if self._is_divided:
-            for piece in batch:
-                lane = piece.request.lane
-                self._under_way[lane] = self._under_way.get(lane, 0) + piece.rows
-                self._lanes_on[track].add(lane)
+            self._batches[track] = batch
+            self._under_way = None
 
     def note_over(self, track: Track) -> None:
         """Take note of a run that is over."""
-        for lane in self._lanes_on[track]:
-            del self._under_way[lane]
-        self._lanes_on[track].clear()
+        self.note_begun((), track)
 
     def track_of(self, lane: str, now: float) -> Track:
         """Say where the rows of a lane that waits will run."""
-        if not self._is_divided or lane in self._lanes_on[Track.FRONT]:
+        if self._is_calm():
             return Track.FRONT
-        if lane in self._lanes_on[Track.BACK] or self._floods(lane, now):
+        under_way = self._lanes_on()
+        if lane in under_way.front:
+            return Track.FRONT
+        if lane in under_way.back or self._floods(lane, now):
             return Track.BACK
         is_ahead = self._lanes.is_ahead(lane) or not self._is_flooded(now)
         return Track.FRONT if is_ahead else Track.BACK
 
     def choice(self, track: Track, now: float) -> Choice:
         """Say which lanes a track may take from."""
-        if not self._is_divided:
-            return any_lane
-        elsewhere = self._lanes_on[1 - track]
+        if self._is_calm():
+            return any_lane if track is Track.FRONT else _no_lane
+        elsewhere = self._lanes_on()[1 - track]
         if not self._is_flooded(now):
             if track is Track.BACK:
                 return _no_lane
@@ -91,16 +104,30 @@ class Division:
 
     def rows_for(self, track: Track, now: float) -> int:
         """Count the rows that a track may take."""
-        if not self._lanes.rows:
-            return 0
+        rows = self._lanes.rows
+        if not rows or self._is_calm():
+            return rows if track is Track.FRONT else 0
         choice = self.choice(track, now)
-        return self._lanes.rows if choice is any_lane else self._lanes.rows_chosen(choice)
+        return rows if choice is any_lane else self._lanes.rows_chosen(choice)
+
+    def _is_calm(self) -> bool:
+        """Say whether all that waits is one line: cheaply, since most ask where nothing floods."""
+        if not self._is_divided:
+            return True
+        return self._lanes.rows <= self.quick_rows and not any(self._batches)
+
+    def _lanes_on(self) -> "_UnderWay":
+        """Say which lanes run now."""
+        if self._under_way is None:
+            front, back = [_rows_by_lane(batch) for batch in self._batches]
+            self._under_way = _UnderWay(front, back, front | back)
+        return self._under_way
 
     def _floods(self, lane: str, now: float) -> bool:
         """Say whether a lane floods, or did a moment ago."""
         has_company = self.has_company(now)
         best = self._times.best_rows
-        if self._lanes.floods(lane, best, self._under_way, has_company=has_company):
+        if self._lanes.floods(lane, best, self._lanes_on().all, has_company=has_company):
             self._flooding_until[lane] = now + _FLOOD_SECONDS
             return True
         if now < self._flooding_until.get(lane, now):
@@ -115,3 +142,12 @@ class Division:
 def _no_lane(_name: str) -> bool:
     """Take from no lane."""
     return False
+
+
+def _rows_by_lane(batch: Sequence[Piece]) -> dict[str, int]:
+    """Count the rows of each lane in a batch."""
+    rows: dict[str, int] = {}
+    for piece in batch:
+        lane = piece.request.lane
+        rows[lane] = rows.get(lane, 0) + piece.rows
+    return rows

@@ -13,21 +13,21 @@ from gateway.addresses import source_of
 from gateway.credentials import extract_credential
 from gateway.dataplane.codecs import choose_codec, form_of
 from gateway.dataplane.compression import compressed, wanted_coding
+from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Connection, Headers
 from gateway.dataplane.idempotency import Asked, Idempotency, digest_of, read_key, replay_headers
 from gateway.dataplane.paths import INFER, PREDICT_ROUTE, Target, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.receipts import receipt_headers
-from gateway.dataplane.request_body import Body, BodyReader
+from gateway.dataplane.request_body import Body, BodyReader, Receive
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.timeouts import read_timeout
-from gateway.dataplane.watch import LOST, Receive, Watch
+from gateway.dataplane.watch import Deadlines, Watch
 from gateway.errors import MethodNotAllowed
 from gateway.limits.headers import limit_headers
 from gateway.observability.exchange import Exchange
 from gateway.observability.observer import RequestObserver
 from gateway.problems import Problem, noted_problem, send_problem
 
-Headers = list[tuple[bytes, bytes]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
@@ -47,6 +47,7 @@ class PredictionDoor:
         self._request_ids = request_ids
         self._observer = observer
         self._bodies = BodyReader(max_body_bytes)
+        self._deadlines = Deadlines()
         self._timeout_seconds = timeout_seconds
         self._trusts_proxy = trusts_proxy
 
@@ -62,9 +63,11 @@ class PredictionDoor:
                 return
             if LOST in scope and outcome.usage is not None:
                 await scope["state"]["services"].prediction.mark_lost(outcome.usage)
-            headers = _answer_headers(outcome, request_id)
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": outcome.encoded.body})
+            headers, body = _answer_headers(outcome, request_id), outcome.encoded.body
+            connection: Connection | None = scope.get(CONNECTION)
+            if connection is None or not connection.answer(scope, headers, body):
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
         finally:
             self._observer.end()
 
@@ -100,7 +103,8 @@ class PredictionDoor:
         exchange.model = model = path.resolve(
             principal, target.name, target.selection, request_id=exchange.request_id
         )
-        watch = Watch(receive, deadline=asyncio.get_running_loop().time() + seconds)
+        now = asyncio.get_running_loop().time()
+        watch = scope[WATCH] = Watch(self._deadlines, now=now, deadline=now + seconds)
         try:
             call = Call(
                 exchange.request_id,

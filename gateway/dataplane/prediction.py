@@ -230,7 +230,8 @@ class PredictionPath:
         rows = decoded.rows
         units = 0 if call.principal.is_test else rows * call.model.unit_weight
         self._journal.ensure_writable()
-        self._check_room(call, rows)
+        if rows > 1 or decoded.timeout_seconds is not None:
+            self._check_room(call, rows)
         started = perf_counter()
         grant = await self._admit(call, units)
         admitted = perf_counter()

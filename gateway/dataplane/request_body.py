@@ -1,16 +1,16 @@
 """Read the body of a prediction within the cap, so that its numbers can be used where they lie."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final
 
 from gateway.dataplane.compression import Inflater, content_coding
 from gateway.dataplane.oip_answer import HEADER_LENGTH
 from gateway.dataplane.paths import INFER
-from gateway.dataplane.watch import Receive
 from gateway.errors import BodyTooLarge, ClientDisconnected, EncodingUnsupported, RequestInvalid
 
 Body = bytes | memoryview
 Headers = Sequence[tuple[bytes, bytes]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _ALIGNMENT: Final = 16
 _MAX_DIGITS: Final = 18

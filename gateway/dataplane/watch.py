@@ -1,22 +1,40 @@
 """Stop a prediction whose client has left or whose deadline has passed.
 
-A request that is answered quickly pays for one timer. Only one that is still waiting after a while
-gets a task that listens to its connection: a task per request would cost more than the limits do.
+A request pays for an entry in a dictionary: the deadlines of all share a timer, and it is the
+connection that tells when its client leaves.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from gateway.errors import BodyTooSlow, ClientDisconnected
+from inference.alarm import Alarm
 from inference.errors import DeadlineExceeded
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Reason = BodyTooSlow | ClientDisconnected | DeadlineExceeded
 
-PATIENCE_SECONDS = 0.05
-LOST = "tollgate.lost"
-"""Stands in the scope of a request whose connection is gone."""
+
+class Deadlines:
+    """Ring for every watch at its deadline, with one timer; used from one event loop."""
+
+    def __init__(self) -> None:
+        self._watches: dict[Watch, None] = {}
+        self._alarm = Alarm(self._ring)
+
+    def add(self, watch: "Watch", now: float) -> None:
+        """Ring for a watch until it is removed; `now` is a time of the loop's clock."""
+        self._watches[watch] = None
+        self._alarm.set(watch.deadline, now)
+
+    def remove(self, watch: "Watch") -> None:
+        """Do not ring for it any more."""
+        self._watches.pop(watch, None)
+
+    def _ring(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for watch in [one for one in self._watches if one.deadline <= now]:
+            self.remove(watch)
+            watch.expire()
+        self._alarm.set_anew([watch.deadline for watch in self._watches], now)
 
 
 class Watch:
@@ -27,44 +45,33 @@ class Watch:
     task. `deadline` is a time of the running loop's clock, in seconds.
     """
 
-    def __init__(self, receive: Receive, *, deadline: float) -> None:
+    __slots__ = ("_deadlines", "_handler", "_is_reading", "deadline", "reason")
+
+    def __init__(self, deadlines: Deadlines, *, now: float, deadline: float) -> None:
         self.reason: Reason | None = None
-        self._receive = receive
         self.deadline = deadline
-        self._loop = asyncio.get_running_loop()
+        self._deadlines = deadlines
         self._handler = asyncio.current_task()
-        self._listener: asyncio.Task[None] | None = None
         self._is_reading = True
-        self._is_overdue = False
-        start_at = min(self._loop.time() + PATIENCE_SECONDS, deadline)
-        self._timer = self._loop.call_at(start_at, self._start)
+        deadlines.add(self, now)
 
     def body_read(self) -> None:
-        """Say that the body is complete: the next message means that the client left."""
+        """Say that the body is complete: nobody else sees the client leave from here on."""
         self._is_reading = False
-        if self._is_overdue:
-            self._listener = self._loop.create_task(self._listen())
 
     def close(self) -> None:
         """Stop watching; from here on nothing interrupts the handler."""
-        self._timer.cancel()
-        if self._listener is not None:
-            self._listener.cancel()
-            self._listener = None
+        self._handler = None
+        self._deadlines.remove(self)
 
-    def _start(self) -> None:
-        self._is_overdue = True
-        self._timer = self._loop.call_at(self.deadline, self._expire)
+    def client_left(self) -> None:
+        """Hear that the connection is gone."""
         if not self._is_reading:
-            self._listener = self._loop.create_task(self._listen())
+            self._stop(ClientDisconnected())
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Hear that the deadline has passed."""
         self._stop(BodyTooSlow() if self._is_reading else DeadlineExceeded())
-
-    async def _listen(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._stop(ClientDisconnected())
 
     def _stop(self, reason: Reason) -> None:
         if self.reason is None and self._handler is not None:

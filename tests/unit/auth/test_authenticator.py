@@ -1,5 +1,6 @@
 """Who calls, answered from memory."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -309,3 +310,30 @@ async def test_last_use_is_handed_over_once(server: Server, issued: IssuedKey) -
 async def test_secret_that_is_not_for_requests_is_refused(server: Server, kind: SecretKind) -> None:
     """The secret of a client and the bootstrap token open their own doors only."""
     assert not await server.accepts(mint(kind=kind).text)
+
+
+async def test_key_in_use_is_proven_once(
+    server: Server, issued: IssuedKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as nothing about it changes; what changes is proven anew."""
+    authenticator = server.authenticator
+    await server.keyset.refresh()
+    principal = authenticator.authenticate(issued.api_key)
+    with monkeypatch.context() as patched:
+        patched.setattr(authenticator, "_match", None)
+        assert authenticator.authenticate(issued.api_key) is principal
+    entry = server.keyset.find(issued.key.key_id)
+    assert entry is not None
+    server.keyset._entries[issued.key.key_id] = replace(entry, secrets=())
+    with pytest.raises(CredentialInvalid):
+        authenticator.authenticate(issued.api_key)
+
+
+async def test_refused_keys_are_not_remembered(server: Server, issued: IssuedKey) -> None:
+    """Whoever has no credential takes no memory."""
+    await server.keyset.refresh()
+    refused = [mint(kind="live").text, mint(kind="live", key_id=issued.key.key_id).text, "tg", ""]
+    for text in refused:
+        with pytest.raises(CredentialInvalid):
+            server.authenticator.authenticate(text)
+    assert len(server.authenticator._proven) == 0

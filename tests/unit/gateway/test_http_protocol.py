@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from gateway.dataplane.connection import CONNECTION, LOST, WATCH
 from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, BoundedHttpProtocol
 from gateway.http_server import DrainableState
 
@@ -66,11 +67,16 @@ class FakeLoop:
                 callback()
 
 
+Answer = tuple[list[tuple[bytes, bytes]], bytes]
+
+
 class Connection:
     """A connection to an app that tells the headers it saw."""
 
     def __init__(self) -> None:
         self.seen: list[list[tuple[bytes, bytes]]] = []
+        self.answer: Answer | None = None
+        self.was_answered_at_once: list[bool] = []
         self.loop = FakeLoop()
         self.transport = FakeTransport()
         config = uvicorn.Config(
@@ -94,8 +100,15 @@ class Connection:
         while (await receive()).get("more_body"):
             pass
         self.seen.append(list(scope["headers"]))
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+        status, headers, body = 204, list[tuple[bytes, bytes]](), b""
+        if self.answer is not None:
+            status, (headers, body) = 200, self.answer
+            is_answered = scope[CONNECTION].answer(scope, headers, body)
+            self.was_answered_at_once.append(is_answered)
+            if is_answered:
+                return
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture
@@ -212,3 +225,76 @@ async def test_request_on_a_draining_server_is_served_as_the_last(connection: Co
     assert written.count(b" 204 ") == 2
     assert written.count(b"connection: close") == 1
     assert connection.transport.is_closed
+
+
+REQUEST = HEAD + b"content-length: 0\r\n\r\n"
+ANSWER: Answer = ([(b"content-type", b"text/plain"), (b"content-length", b"2")], b"hi")
+
+
+async def test_answer_at_once_is_the_one_that_is_sent_in_parts(connection: Connection) -> None:
+    """Byte for byte, one after the other on the same connection."""
+    connection.protocol.server_state.default_headers = [(b"date", b"today")]
+    connection.answer = ANSWER
+    at_once = await connection.send(REQUEST)
+    assert at_once.startswith(b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-type: text/plain\r\n")
+    connection.protocol.app = sending(*ANSWER)
+    assert await connection.send(REQUEST) == 2 * at_once
+    assert connection.was_answered_at_once == [True]
+    assert not connection.transport.is_closed
+
+
+def sending(headers: list[tuple[bytes, bytes]], body: bytes) -> Any:  # noqa: ANN401 - an ASGI app
+    """Return an app that sends an answer in parts."""
+
+    async def app(_scope: object, _receive: object, send: Any) -> None:  # noqa: ANN401 - ASGI
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_last_answer_of_a_connection_is_sent_in_parts(
+    connection: Connection, version: bytes
+) -> None:
+    """It has to say so, and hang up."""
+    connection.answer = ANSWER
+    head = HEAD.replace(b"1.1", version) + b"connection: close\r\ncontent-length: 0\r\n\r\n"
+    written = await connection.send(head)
+    assert connection.was_answered_at_once == [False]
+    assert written.endswith(b"connection: close\r\n\r\nhi")
+    assert connection.transport.is_closed
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-b: c", b"a\nb", b"a\rb"])
+async def test_header_that_breaks_its_line_is_never_written(
+    connection: Connection, value: bytes
+) -> None:
+    """Neither at once nor by uvicorn, which hangs up."""
+    headers, body = ANSWER
+    connection.answer = ([*headers, (b"x-a", value)], body)
+    assert await connection.send(REQUEST) == b""
+    assert connection.was_answered_at_once == [False]
+    assert connection.transport.is_closed
+
+
+async def test_lost_connection_tells_the_watch_of_its_request(connection: Connection) -> None:
+    """A prediction that nobody waits for is stopped."""
+    left = []
+
+    class Listener:
+        def client_left(self) -> None:
+            left.append(True)
+
+    async def app(scope: Any, _receive: object, _send: object) -> None:  # noqa: ANN401 - ASGI
+        scope[WATCH] = Listener()
+        await asyncio.sleep(3600)
+
+    connection.protocol.app = app
+    connection.protocol.data_received(REQUEST)
+    await asyncio.sleep(0)
+    connection.protocol.connection_lost(None)
+    assert left == [True]
+    assert LOST in connection.protocol.cycle.scope
+    for task in connection.protocol.tasks:
+        task.cancel()

@@ -65,6 +65,26 @@ async def test_quiet_lane_runs_beside_a_flood(
     await end(executor, back)
 
 
+async def test_flood_that_runs_quickly_is_in_one_line_with_the_others(
+    runtime: DoublingRuntime, *, executor: HeldExecutor, back: HeldExecutor, clock: FakeClock
+) -> None:
+    """Nobody waits for a run that is over before a thread had begun."""
+    divided = make_batcher(
+        runtime,
+        executor,
+        back_executor=back,
+        max_batch_size=CAPACITY,
+        quick_rows=4 * CAPACITY,
+        clock=clock,
+    )
+    flooding = await flood(divided, 3 * CAPACITY)
+    quiet = ask(divided, 100, lane="quiet")
+    assert doubled(await quiet) == [200]
+    assert (executor.held, back.held) == (0, 0)
+    await asyncio.gather(*flooding)
+    divided.close()
+
+
 async def test_flood_has_one_run_at_a_time(
     divided: Batcher, executor: HeldExecutor, back: HeldExecutor
 ) -> None:

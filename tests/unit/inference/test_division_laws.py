@@ -16,6 +16,8 @@ from tests.unit.inference.fakes import FAR, FLAT, rows_of
 KEY: Key = ("FP32",)
 CAPACITY = 8
 
+quick_rows = st.sampled_from([0, CAPACITY // 2, 4 * CAPACITY])
+
 steps = st.one_of(
     st.tuples(
         st.just("add"),
@@ -34,6 +36,7 @@ class Scene:
     """A queue with two tracks, whose runs are told, not run."""
 
     loop: asyncio.AbstractEventLoop
+    quick_rows: int = 0
     now: float = 0.0
     running: dict[Track, list[Piece]] = field(
         default_factory=lambda: {track: [] for track in Track}
@@ -42,7 +45,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         """Make the queue."""
-        limits = QueueLimits(max_batch_size=CAPACITY)
+        limits = QueueLimits(max_batch_size=CAPACITY, quick_rows=self.quick_rows)
         times = RunTimes(CAPACITY, FLAT)
         self.queue = BatchQueue(limits, times, can_share=True, is_divided=True)
 
@@ -81,11 +84,11 @@ class Scene:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(steps, max_size=60))
-def test_no_lane_is_on_both_tracks(script: list[tuple[object, ...]]) -> None:
+@given(st.lists(steps, max_size=60), quick_rows)
+def test_no_lane_is_on_both_tracks(script: list[tuple[object, ...]], quick: int) -> None:
     """Whatever comes and goes in whatever order, a tenant has one run at a time."""
     loop = asyncio.new_event_loop()
-    scene = Scene(loop)
+    scene = Scene(loop, quick)
     for step in script:
         scene.step(step)
         assert not scene.lanes_on(Track.FRONT) & scene.lanes_on(Track.BACK)
@@ -93,11 +96,11 @@ def test_no_lane_is_on_both_tracks(script: list[tuple[object, ...]]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(steps, max_size=60))
-def test_whoever_waits_is_due_on_a_track(script: list[tuple[object, ...]]) -> None:
+@given(st.lists(steps, max_size=60), quick_rows)
+def test_whoever_waits_is_due_on_a_track(script: list[tuple[object, ...]], quick: int) -> None:
     """With nothing under way, the tracks take something of whatever waits."""
     loop = asyncio.new_event_loop()
-    scene = Scene(loop)
+    scene = Scene(loop, quick)
     for step in script:
         scene.step(step)
     for track in Track:

@@ -10,8 +10,7 @@ import pytest
 
 from gateway.dataplane.compression import wanted_coding
 from gateway.dataplane.paths import INFER, PREDICT
-from gateway.dataplane.request_body import BodyReader
-from gateway.dataplane.watch import Receive
+from gateway.dataplane.request_body import BodyReader, Receive
 from gateway.errors import (
     BodyTooLarge,
     ClientDisconnected,

@@ -1,0 +1,22 @@
+"""What a connection and the prediction door tell each other, in the scope of a request."""
+
+from collections.abc import MutableMapping
+from typing import Any, Final, Protocol
+
+LOST: Final = "tollgate.lost"
+"""Stands in the scope of a request whose connection is gone."""
+
+WATCH: Final = "tollgate.watch"
+"""Where the connection finds the watch of a request, to tell it that the client left."""
+
+CONNECTION: Final = "tollgate.connection"
+"""Where the door finds the `Connection` of a request, if it has one that writes answers at once."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Connection(Protocol):
+    """A connection that writes an answer in one piece."""
+
+    def answer(self, scope: MutableMapping[str, Any], headers: Headers, body: bytes) -> bool:
+        """Answer 200; False where nothing was written and the answer has to be sent in parts."""

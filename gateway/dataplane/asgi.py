@@ -62,7 +62,8 @@ class PredictionDoor:
                 await send_problem(send, outcome, request_id)
                 return
             if LOST in scope and outcome.usage is not None:
-                await scope["state"]["services"].prediction.mark_lost(outcome.usage)
+                path: PredictionPath = scope["state"]["services"].prediction
+                await path.recorder.mark_lost(outcome.usage)
             headers, body = _answer_headers(outcome, request_id), outcome.encoded.body
             connection: Connection | None = scope.get(CONNECTION)
             if connection is None or not connection.answer(scope, headers, body):

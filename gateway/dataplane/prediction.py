@@ -8,9 +8,7 @@ and an error is never on the bill. Nothing here knows HTTP or gRPC.
 
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -21,8 +19,9 @@ from auth.networks import Address
 from auth.principal import Principal
 from auth.scopes import PREDICT
 from gateway.dataplane.codec import Codec, Decoded, Encoded
-from gateway.dataplane.engine_bill import settle, waive
+from gateway.dataplane.engine_bill import waive
 from gateway.dataplane.receipts import WriteReceipt, text_of, write_no_receipt
+from gateway.dataplane.recorder import Recorder
 from gateway.errors import OutputNotFinite
 from gateway.limits.errors import StaleCatalogue
 from gateway.limits.limiter import Grant, Limiter, Outcome
@@ -31,7 +30,7 @@ from gateway.usage.answers import KeptAnswer
 from gateway.usage.errors import JournalUnavailable
 from gateway.usage.journal import Journal
 from gateway.usage.receipts import AnyReceipt
-from gateway.usage.record import UsageRecord, lost_mark
+from gateway.usage.record import UsageRecord
 from inference.batcher import Prediction
 from inference.compute_account import ComputeBill
 from inference.errors import DeadlineExceeded, ModelFailed, ModelNotFound, QueueFull
@@ -147,6 +146,7 @@ class PredictionPath:
         self._predictor = predictor
         self._limiter = limiter
         self._journal = journal
+        self.recorder = Recorder(journal)
         self._loop_time = loop_time
         self._is_replicated = is_replicated
         self._policies: dict[str, tuple[Principal, Policy]] = {}
@@ -248,7 +248,7 @@ class PredictionPath:
             kept = None if call.keep is None else call.keep(usage, encoded, text_of(receipt))
             outcome = Outcome.COMPLETED
             predicted, bill = perf_counter(), None  # the journal's word counts from here on
-            await self._journal.record(usage, kept, told=partial(settle, prediction.bill))
+            await self.recorder.record(usage, kept, prediction.bill)
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
             raise
@@ -262,14 +262,6 @@ class PredictionPath:
         times = decoded_at - began, admitted - started, perf_counter() - predicted
         parts = (encoded, units, call.model.version, grant.policy, grant, prediction, rows)
         return Answer(*parts, *times, usage=usage, receipt=receipt)
-
-    async def mark_lost(self, usage: UsageRecord) -> None:
-        """Write down that nobody was there any more when an answer that is billed was sent.
-
-        The record stays on the bill: the model ran, and its caller may have it all the same.
-        """
-        with suppress(JournalUnavailable):
-            await self._journal.record(lost_mark(usage, occurred_at_us=self._journal.stamp()))
 
     async def admit_replay(self, call: Call) -> Grant:
         """Admit a call that runs nothing: it counts for the rate and in flight, and costs no units.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from gateway.evidence.receipt_keys import read_key_set
 from gateway.evidence.receipt_text import ReceiptVerifier, find_receipt
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.usage.segment_file import SegmentFile
 from inference.protocol import open_inference_pb2 as protocol
 from tests.actors import TESTER
 from tests.grpc_door import (
@@ -38,6 +40,7 @@ from tests.unit.gateway.routes.control_plane import running_app
 from tests.unit.inference.onnx_models import linear_model
 
 CAP = 64 * 1024
+PATIENCE_SECONDS = 30.0
 ROWS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -126,6 +129,37 @@ async def test_answer_names_units_version_and_standing(door: Door) -> None:
     assert told.metadata["tollgate-model-version"] == told.answer.model_version == "2"
     assert told.metadata["ratelimit-policy"] == '"month";q=1000;w=2592000'
     assert told.metadata["ratelimit"].startswith('"month";r=997;t=')
+
+
+async def test_answer_of_a_caller_who_leaves_during_the_commit_is_marked(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is billed, since the model ran and the disk has it; the mark says that nobody got it."""
+    is_writing, may_write = threading.Event(), threading.Event()
+    append = SegmentFile.append
+
+    def append_slowly(file: SegmentFile, text: str, record_count: int) -> None:
+        is_writing.set()
+        assert may_write.wait(PATIENCE_SECONDS)
+        append(file, text, record_count)
+
+    monkeypatch.setattr(SegmentFile, "append", append_slowly)
+    leaver = asyncio.create_task(door.caller.infer("linear", key=door.key, x=ROWS))
+    await asyncio.to_thread(is_writing.wait, PATIENCE_SECONDS)
+    leaver.cancel()
+    [model] = [one for one in door.services.registry.models() if one.name == "linear"]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await model.holders.gone()
+    may_write.set()
+    billed: list[tuple[str, int, str]] = []
+    for _ in range(int(PATIENCE_SECONDS / 0.1)):
+        billed = await door.billed()
+        if len(billed) > 1:
+            break
+        await asyncio.sleep(0.1)
+    (_, rows, name), mark = billed
+    assert rows == 2
+    assert mark == ("grpc", 0, f"{name}.lost")
 
 
 async def test_idempotency_key_answers_a_retry_as_the_first(door: Door) -> None:

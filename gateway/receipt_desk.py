@@ -1,5 +1,6 @@
 """Have receipts written and signed, where the settings want them."""
 
+import asyncio
 import time
 
 from auth.document_signer import DocumentSigner
@@ -17,7 +18,8 @@ def open_desk(settings: Settings, keyset: Keyset, sealer: Sealer) -> WriteReceip
     signer = DocumentSigner(
         keyset.receipt_ring, media_type=MEDIA_TYPE, sealer=sealer, now=time.time
     )
-    book = ReceiptBook(settings.resolved_issuer, key=signer.key)
+    soon = asyncio.get_running_loop().call_soon
+    book = ReceiptBook(settings.resolved_issuer, key=signer.key, soon=soon)
 
     def write_receipt(usage: UsageRecord, grant: Grant) -> Receipt | None:
         is_limited = grant.policy.units_per_month is not None

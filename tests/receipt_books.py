@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from auth.document_signer import OpenKey
 from auth.signing_keys import Purpose, SigningKey, generate_key_pair
-from gateway.usage.receipts import MEDIA_TYPE, ReceiptBook
+from gateway.usage.receipts import MEDIA_TYPE, ReceiptBook, Soon, at_the_last_moment
 from gateway.usage.record import UsageRecord
 
 ISSUER = "https://tollgate.example"
@@ -22,9 +22,9 @@ class Notary:
     key: OpenKey
     published: SigningKey
 
-    def book(self) -> ReceiptBook:
+    def book(self, soon: Soon = at_the_last_moment) -> ReceiptBook:
         """Return an empty book."""
-        return ReceiptBook(ISSUER, key=lambda: self.key)
+        return ReceiptBook(ISSUER, key=lambda: self.key, soon=soon)
 
     def receipt(self, request_id: str, **members: object) -> str:
         """Write one receipt, alone on its page."""

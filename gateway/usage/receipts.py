@@ -12,6 +12,7 @@ it; with one for JWS it takes one more line: base64url(SHA-256(disclosure)) is i
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from secrets import token_bytes
 from typing import Final, NamedTuple, Protocol
@@ -39,8 +40,15 @@ class Key(Protocol):
         """Return the compact JWS around a payload."""
 
 
+Soon = Callable[[Callable[[], object]], object]
+
+
+def at_the_last_moment(_sign: Callable[[], object]) -> None:
+    """Leave it to the first who asks for a signature."""
+
+
 class _Page:
-    """Receipts that share a signature, which is made when the first of them is asked for."""
+    """Receipts that share a signature, made when the first is asked for at the latest."""
 
     __slots__ = ("_digests", "_issuer", "_signed", "key")
 
@@ -60,7 +68,7 @@ class _Page:
         self._digests.append(digest)
 
     def signed(self, moment_us: int) -> str:
-        """Return the page's JWT, dated when the first of its receipts asks for it."""
+        """Return the page's JWT, dated by the first who asks for it."""
         if not self._signed:
             payload = {
                 "_sd": sorted(self._digests),  # their order tells nothing of who came first
@@ -129,10 +137,17 @@ class ReceiptBook:
     each, and nobody waits for anything.
     """
 
-    def __init__(self, issuer: str, *, key: Callable[[], Key]) -> None:
-        """Sign in the name of `issuer`; `key` gives the key whose turn it is."""
+    def __init__(
+        self, issuer: str, *, key: Callable[[], Key], soon: Soon = at_the_last_moment
+    ) -> None:
+        """Sign in the name of `issuer`; `key` gives the key whose turn it is.
+
+        `soon` calls something in the loop's next turn. A page is signed two turns after it was
+        begun, when its first record is on its way to the disk, and the loop would wait for that.
+        """
         self._issuer = issuer
         self._key = key
+        self._soon = soon
         self._page: _Page | None = None
         self._salts = _Salts()
 
@@ -149,6 +164,7 @@ class ReceiptBook:
         key, page = self._key(), self._page
         if page is None or page.key is not key or not page.is_open:
             page = self._page = _Page(key, self._issuer)
+            self._soon(partial(self._soon, partial(page.signed, record.occurred_at_us)))
         facts = _facts(record, units_remaining)
         disclosure = encoded(orjson.dumps([self._salts.take(), CLAIM, facts]))
         page.add(digest_of(disclosure))

@@ -127,17 +127,19 @@ def make_callers(stack: Stack) -> list[Caller]:
     return [make_caller(stack, tenant_id) for tenant_id in tenant_ids for _ in range(2)]
 
 
-async def until_served(load: KillLoad, machine: Machine) -> None:
-    """Wait until answers come again, and note how long that took.
+def keep_running(machine: Machine) -> None:
+    """Start a server again that found no database when it started, as whatever watches it does."""
+    if machine.stack.has_ended:
+        machine.stack.begin()
 
-    A server that found no database when it started has ended: whatever watches it starts it again.
-    """
+
+async def until_served(load: KillLoad, machine: Machine) -> None:
+    """Wait until answers come again, and note how long that took."""
     began, enough = time.monotonic(), len(load.log.served) + ENOUGH
     while len(load.log.served) < enough:
         assert time.monotonic() - began < RECOVERY_SECONDS, machine.stack.log()[-4000:]
         await asyncio.sleep(0.01)
-        if machine.stack.has_ended:
-            machine.stack.begin()
+        keep_running(machine)
     took = time.monotonic() - began
     machine.report.longest_recovery_seconds = max(machine.report.longest_recovery_seconds, took)
 
@@ -180,6 +182,7 @@ def check(machine: Machine, load: KillLoad) -> None:
     served = set(load.log.served)
 
     def is_delivered() -> bool:
+        keep_running(machine)
         read_on(machine, load)
         return served <= machine.ids
 

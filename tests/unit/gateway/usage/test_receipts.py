@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -69,6 +70,22 @@ def test_page_is_closed_by_the_first_who_asks() -> None:
     first = book.enter(usage("a"), units_remaining=None).text
     second = book.enter(usage("b"), units_remaining=None).text
     assert first.split("~")[0] != second.split("~")[0]
+
+
+def test_page_is_signed_while_its_first_record_is_written() -> None:
+    """Two turns of the loop after it was begun, by when all who came together are on it."""
+    turns: list[Callable[[], object]] = []
+    book = make_notary().book(soon=turns.append)
+    entered = [book.enter(usage(name), units_remaining=None) for name in "ab"]
+    page = book._page
+    assert page is not None
+    for _ in range(2):
+        assert page.is_open
+        turns.pop()()
+    assert not page.is_open
+    assert turns == []
+    entered.append(book.enter(usage("c"), units_remaining=None))
+    assert len({receipt.text.split("~")[0] for receipt in entered}) == 2
 
 
 def test_page_has_room_for_so_many() -> None:

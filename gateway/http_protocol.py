@@ -60,6 +60,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.cycle is not None:
             scope: MutableMapping[str, Any] = self.cycle.scope  # type: ignore[assignment] # holds ours
             scope[LOST] = True
+            scope.pop(CONNECTION, None)  # or each would live on in the other until a collection
             watch: Watch | None = scope.get(WATCH)
             if watch is not None:
                 watch.client_left()

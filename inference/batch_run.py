@@ -59,7 +59,7 @@ def run_batch(runtime: Runtime, batch: Sequence[Tensors], rows: Sequence[int]) -
             is_splittable = has_rows(outputs, sum(rows))
             outcomes = _split(outputs, rows) if is_splittable else None
         except EngineUnavailable as error:
-            outcomes = [error] * len(batch)
+            outcomes = [_bare(error)] * len(batch)
         except Exception as error:  # noqa: BLE001 - any engine, any fault: the single runs tell whose
             logger.debug("a batch failed, its requests run alone: %r", error)
         runs = 1 if outcomes is not None else 1 + len(batch)
@@ -106,6 +106,16 @@ def run_alone(runtime: Runtime, tensors: Tensors) -> Outcome:
     try:
         return runtime.run(tensors)
     except InferenceError as error:
-        return error
+        return _bare(error)
     except Exception as error:  # noqa: BLE001 - an engine may raise anything; it must reach the caller
         return ModelFailed(f"{type(error).__name__}: {error}")
+
+
+def _bare(error: InferenceError) -> InferenceError:
+    """Take the frames away from an error that is an outcome.
+
+    Threat: they hold the batch, and the error itself among its outcomes, so that all of it would
+    stay in memory until a collection.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error

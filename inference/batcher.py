@@ -140,6 +140,8 @@ class Batcher:
                 self._queue.remove(request)
             self.compute.waive(request)
             raise
+        finally:
+            del request  # or an error that it is answered with would keep it, and its tensors
         return prediction
 
     @property

@@ -27,7 +27,7 @@ from gateway.observability.reporting import start_reporting
 from gateway.services import Services, nobody_waits
 from gateway.settings import Settings
 
-_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+_OBJECTS_BETWEEN_COLLECTIONS = 10_000
 KEEP_ALIVE_SECONDS = 75  # longer than Nginx keeps an idle connection, so that Nginx closes first
 
 OnReady = Callable[[Services], Awaitable[None]]

@@ -75,14 +75,19 @@ class PredictionDoor:
     async def _outcome(
         self, scope: Scope, receive: Receive, exchange: Exchange
     ) -> Answer | Problem:
-        """Find out what is answered, and note it."""
+        """Find out what is answered, and note it.
+
+        Threat: an error that a variable holds here, or on its way here, is in a cycle with its
+        traceback and keeps the body until a collection: a few hundred refusals would fill the
+        memory with bodies of 64 MB.
+        """
         try:
             answer = await self._answer(scope, receive, exchange)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the ASGI boundary: nothing may escape it
-            judged = scope["state"]["services"].attempts.judge(scope, error)
-            problem = noted_problem(judged, exchange.request_id)
+            attempts = scope["state"]["services"].attempts
+            problem = noted_problem(attempts.judge(scope, error), exchange.request_id)
             exchange.refused(problem.status, problem.code)
             return problem
         exchange.answered(answer)
@@ -127,7 +132,7 @@ class PredictionDoor:
             if watch.reason is None:
                 raise
             _uncancel()
-            raise watch.reason from None
+            raise watch.reason() from None
         finally:
             watch.close()
             path.leave(model)

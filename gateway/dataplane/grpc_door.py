@@ -170,11 +170,8 @@ class GrpcDoor:
             self._refused(exchange, reason)
             raise
         except Exception as error:  # noqa: BLE001 - the gRPC boundary: nothing may escape it
-            told: Exception = error
-            if call.timer.expired():
-                is_slow = call.is_reading and not call.is_overdue
-                told = BodyTooSlow() if is_slow else DeadlineExceeded()
-            return self._refused(exchange, self._services.attempts.judge(call.scope, told))
+            attempts = self._services.attempts
+            return self._refused(exchange, attempts.judge(call.scope, _told(call, error)))
         exchange.status = exchange.status or 200
         exchange.bytes_out = len(reply.content)
         return reply
@@ -183,6 +180,14 @@ class GrpcDoor:
         problem = noted_problem(error, exchange.request_id)
         exchange.refused(problem.status, problem.code)
         return problem
+
+
+def _told(call: GrpcCall, error: Exception) -> Exception:
+    """Say what a caller is told of an error: nothing of what the timer interrupted."""
+    if not call.timer.expired():
+        return error
+    is_slow = call.is_reading and not call.is_overdue
+    return BodyTooSlow() if is_slow else DeadlineExceeded()
 
 
 def _answer_metadata(answer: Answer) -> Metadata:

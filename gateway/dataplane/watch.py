@@ -10,7 +10,7 @@ from gateway.errors import BodyTooSlow, ClientDisconnected
 from inference.alarm import Alarm
 from inference.errors import DeadlineExceeded
 
-Reason = BodyTooSlow | ClientDisconnected | DeadlineExceeded
+Reason = type[BodyTooSlow] | type[ClientDisconnected] | type[DeadlineExceeded]
 
 
 class Deadlines:
@@ -41,8 +41,8 @@ class Watch:
     """Cancel the task that made it when its client leaves or the deadline passes, until closed.
 
     While the body is being read only the deadline counts, because the reader itself sees a client
-    that leaves. `reason` is the error to answer with; it is None when somebody else cancelled the
-    task. `deadline` is a time of the running loop's clock, in seconds.
+    that leaves. `reason` is the kind of the error to answer with; it is None when somebody else
+    cancelled the task. `deadline` is a time of the running loop's clock, in seconds.
     """
 
     __slots__ = ("_deadlines", "_handler", "_is_reading", "deadline", "reason")
@@ -67,11 +67,11 @@ class Watch:
     def client_left(self) -> None:
         """Hear that the connection is gone."""
         if not self._is_reading:
-            self._stop(ClientDisconnected())
+            self._stop(ClientDisconnected)
 
     def expire(self) -> None:
         """Hear that the deadline has passed."""
-        self._stop(BodyTooSlow() if self._is_reading else DeadlineExceeded())
+        self._stop(BodyTooSlow if self._is_reading else DeadlineExceeded)
 
     def _stop(self, reason: Reason) -> None:
         if self.reason is None and self._handler is not None:

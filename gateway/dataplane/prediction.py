@@ -230,8 +230,7 @@ class PredictionPath:
         rows = decoded.rows
         units = 0 if call.principal.is_test else rows * call.model.unit_weight
         self._journal.ensure_writable()
-        if rows > 1 or decoded.timeout_seconds is not None:
-            self._check_room(call, rows)
+        self._check_all_rows(call, decoded)
         started = perf_counter()
         grant = await self._admit(call, units)
         admitted = perf_counter()
@@ -279,6 +278,11 @@ class PredictionPath:
         """Wait no longer than the body says, where it says so."""
         if timeout_seconds is not None:
             call.deadline = min(call.deadline, self._loop_time() + timeout_seconds)
+
+    def _check_all_rows(self, call: Call, decoded: Decoded) -> None:
+        """Refuse what is known to be too much now; a single row was looked at already."""
+        if decoded.rows > 1 or decoded.timeout_seconds is not None:
+            self._check_room(call, decoded.rows)
 
     def _check_room(self, call: Call, rows: int) -> None:
         """Refuse what could not be answered, before it costs the caller anything."""

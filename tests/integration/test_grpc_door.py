@@ -1,14 +1,10 @@
 """The gRPC door: the same gates, limits, bill and request ids as over HTTP."""
 
 import asyncio
-import contextlib
 import gzip
 import json
-import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
@@ -17,95 +13,19 @@ from grpc_health.v1 import health_pb2
 
 from auth.scopes import MODELS_WRITE, PREDICT, USAGE_READ
 from auth.tenants import PLATFORM_TENANT_ID
-from gateway.app import create_app
-from gateway.cli.migrate import bring_up_to_date
 from gateway.evidence.receipt_keys import read_key_set
 from gateway.evidence.receipt_text import ReceiptVerifier, find_receipt
-from gateway.services import Services
-from gateway.settings import Settings
-from gateway.usage.segment_file import SegmentFile
 from inference.protocol import open_inference_pb2 as protocol
 from tests.actors import TESTER
 from tests.grpc_door import (
     SERVICE,
-    GrpcCaller,
     first_output,
-    grpc_caller,
     infer_request,
-    running_grpc,
 )
-from tests.repositories import scaled_model, write_model
-from tests.serving import free_port
-from tests.unit.gateway.routes.control_plane import running_app
-from tests.unit.inference.onnx_models import linear_model
+from tests.opened_grpc import CAP, Door, open_door
 
-CAP = 64 * 1024
-PATIENCE_SECONDS = 30.0
 ROWS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
 HEALTH = "/grpc.health.v1.Health/Check"
-
-
-@dataclass(frozen=True)
-class Door:
-    """A server, a connection to it, and a customer with a plan."""
-
-    services: Services
-    caller: GrpcCaller
-    tenant_id: str
-    key: str
-
-    async def key_with(self, *scopes: str) -> str:
-        """Issue another key of the customer."""
-        store = self.services.store
-        issued = await store.create_key(self.tenant_id, actor=TESTER, name="k", scopes=scopes)
-        return issued.api_key
-
-    async def billed(self) -> list[tuple[str, int, str]]:
-        """List protocol, rows and request id of all that the customer is billed for."""
-        await self.services.shipper.ship()
-        async with self.services.engine.connect() as connection:
-            query = "SELECT protocol, rows, request_id FROM usage_records ORDER BY occurred_at_us"
-            found: list[Any] = [*await connection.exec_driver_sql(query)]
-            return [tuple(row) for row in found]
-
-
-@contextlib.asynccontextmanager
-async def open_door(
-    folder: Path, *, requests_per_second: float | None = None, **options: object
-) -> AsyncIterator[Door]:
-    """Run the app and its gRPC server."""
-    write_model(folder / "models", "linear", linear_model())
-    for version in (1, 2):
-        write_model(folder / "models", "scaled", scaled_model(version), version=version)
-    settings = Settings.model_validate(
-        {
-            "data_dir": folder / "var",
-            "model_repository": folder / "models",
-            "grpc_port": free_port(),
-            "max_body_bytes": CAP,
-            **options,
-        }
-    )
-    await bring_up_to_date(settings)
-    async with (
-        running_app(create_app(settings)) as (_, services),
-        running_grpc(services),
-        grpc_caller(f"127.0.0.1:{settings.grpc_port}") as caller,
-    ):
-        store = services.store
-        plan = await store.create_plan(
-            actor=TESTER,
-            name="p",
-            requests_per_second=requests_per_second,
-            burst=1 if requests_per_second else None,
-            units_per_month=1000,
-            max_in_flight=None,
-        )
-        tenant = await store.create_tenant(
-            actor=TESTER, name="t", plan_id=plan.plan_id, models=["*"]
-        )
-        key = await store.create_key(tenant.tenant_id, actor=TESTER, name="k", scopes=[PREDICT])
-        yield Door(services, caller, tenant.tenant_id, key.api_key)
 
 
 @pytest.fixture
@@ -129,37 +49,6 @@ async def test_answer_names_units_version_and_standing(door: Door) -> None:
     assert told.metadata["tollgate-model-version"] == told.answer.model_version == "2"
     assert told.metadata["ratelimit-policy"] == '"month";q=1000;w=2592000'
     assert told.metadata["ratelimit"].startswith('"month";r=997;t=')
-
-
-async def test_answer_of_a_caller_who_leaves_during_the_commit_is_marked(
-    door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is billed, since the model ran and the disk has it; the mark says that nobody got it."""
-    is_writing, may_write = threading.Event(), threading.Event()
-    append = SegmentFile.append
-
-    def append_slowly(file: SegmentFile, text: str, record_count: int) -> None:
-        is_writing.set()
-        assert may_write.wait(PATIENCE_SECONDS)
-        append(file, text, record_count)
-
-    monkeypatch.setattr(SegmentFile, "append", append_slowly)
-    leaver = asyncio.create_task(door.caller.infer("linear", key=door.key, x=ROWS))
-    await asyncio.to_thread(is_writing.wait, PATIENCE_SECONDS)
-    leaver.cancel()
-    [model] = [one for one in door.services.registry.models() if one.name == "linear"]
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await model.holders.gone()
-    may_write.set()
-    billed: list[tuple[str, int, str]] = []
-    for _ in range(int(PATIENCE_SECONDS / 0.1)):
-        billed = await door.billed()
-        if len(billed) > 1:
-            break
-        await asyncio.sleep(0.1)
-    (_, rows, name), mark = billed
-    assert rows == 2
-    assert mark == ("grpc", 0, f"{name}.lost")
 
 
 async def test_idempotency_key_answers_a_retry_as_the_first(door: Door) -> None:

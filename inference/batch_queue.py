@@ -70,7 +70,6 @@ class BatchQueue:
         self, limits: QueueLimits, times: RunTimes, *, can_share: bool, is_divided: bool = False
     ) -> None:
         self.limits = limits
-        self._quick_rows = limits.quick_rows
         self._lanes = Lanes(round_rows=limits.max_batch_size)
         self._times = times
         self._division = Division(
@@ -96,13 +95,12 @@ class BatchQueue:
 
     def have_no_quick_run(self) -> None:
         """Expect every run to take longer than a thread takes its turn."""
-        self._quick_rows = self._division.quick_rows = 0
+        self._division.quick_rows = 0
 
     def is_quick(self, now: float) -> bool:
         """Say whether the next run on the front track is quicker than a thread takes its turn."""
-        return (
-            self._is_always_quick or self._division.rows_for(Track.FRONT, now) <= self._quick_rows
-        )
+        division = self._division
+        return self._is_always_quick or division.rows_for(Track.FRONT, now) <= division.quick_rows
 
     def is_full(self, track: Track, now: float) -> bool:
         """Say whether enough rows wait for a run of the best size."""
@@ -239,13 +237,13 @@ class BatchQueue:
 
     @property
     def _is_always_quick(self) -> bool:
-        return self._is_shared and self.limits.max_batch_size <= self._quick_rows
+        return self._is_shared and self.limits.max_batch_size <= self._division.quick_rows
 
     def _next(self, track: Track, now: float) -> list[Piece]:
         choice = self._division.choice(track, now)
         if not self._is_shared:
             return self._lanes.take(1, whole_rows=self.limits.max_queue_rows, may_take=choice)
-        times, quick = self._times, self._quick_rows
+        times, quick = self._times, self._division.quick_rows
         waiting = self._division.rows_for(track, now)
         if not waiting:
             return []

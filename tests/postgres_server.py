@@ -20,6 +20,7 @@ from typing import Final
 import psycopg
 from sqlalchemy import make_url
 
+from tests.processes import children_of
 from tests.serving import free_port
 
 USER: Final = "tollgate"
@@ -202,17 +203,6 @@ def program(name: str) -> str:
     path = str(found[-1]) if found else shutil.which(name)
     assert path is not None, f"{name} is not installed: run `scripts/packages.sh postgres`"
     return path
-
-
-def children_of(process: int) -> list[int]:
-    """List the processes that one has started and that are still there."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            number, _, rest = status.read_text().partition(" ")
-            if int(rest.rpartition(")")[2].split()[1]) == process:
-                found.append(int(number))
-    return found
 
 
 def environment_of(url: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile_uploads import MODEL, UPLOADS
+from tests.processes import children_of
 from tests.repositories import scaled_model, write_model
 from tests.serving import Server, free_port
 from tests.verdicts import share_verdicts
@@ -140,7 +141,6 @@ def resident_bytes(server: Server) -> int:
     assert server.process is not None
     family = [server.process.pid]
     for pid in family:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            family += [int(child) for child in (task / "children").read_text().split()]
+        family += children_of(pid)
     pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in family]
     return sum(pages) * resource.getpagesize()

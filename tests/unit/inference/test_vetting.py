@@ -1,6 +1,8 @@
 """A version is tried in a child process, which may die of it; the server learns the verdict."""
 
 import asyncio
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from inference.errors import ModelRefused, VettingFailed
 from inference.settings import InferenceSettings
 from inference.version_files import VersionPath, open_version
 from inference.vetting import VettingLimits, VettingReport, vet
+from tests.processes import children_of
 from tests.unit.inference import hostile_models
 from tests.unit.inference.onnx_models import (
     greeting_model,
@@ -33,19 +36,23 @@ def refusal(root: Path, limits: VettingLimits = LIMITS) -> str:
     return refused.value.reason
 
 
-def children() -> list[str]:
+def children() -> list[int]:
     """List the children that vet for this process."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            command = Path("/proc", child, "cmdline").read_text()
-            found += [child] if "inference.vetting_child" in command else []
-    return found
+    return [
+        child for child in children_of(os.getpid()) if b"inference.vetting_child" in told(child)
+    ]
 
 
-def environment_of(process: str) -> bytes:
+def told(process: int) -> bytes:
+    """Read the command line of a process, empty once it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
+
+
+def environment_of(process: int) -> bytes:
     """Read what a process was started with."""
-    return Path("/proc", process, "environ").read_bytes()
+    return Path(f"/proc/{process}/environ").read_bytes()
 
 
 def test_report_says_what_the_model_is(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from sqlalchemy import make_url
 from gateway.data_folder import JOURNALS, PRIVATE_FOLDER
 from gateway.errors import BackupFailed
 from gateway.settings import Settings
+from gateway.usage.errors import JournalDamaged, JournalInUse
+from gateway.usage.segment_file import check_log, locked
 
 RECORDS: Final = "tollgate.db"
 SECRETS: Final = ("key_pepper", "sealing_key")
@@ -46,6 +48,7 @@ def make_backup(settings: Settings, folder: Path) -> Backup:
     files = []
     for journal in sorted((settings.data_dir / JOURNALS).glob("worker-*.db")):
         files.append(f"{JOURNALS}/{journal.name}")
+        _check_journal(journal)
         _copy_database(journal, unfinished / files[-1])
     records = _records_file(settings)
     if records is not None:
@@ -67,6 +70,19 @@ def _records_file(settings: Settings) -> Path | None:
     if url.get_backend_name() != "sqlite" or not url.database:
         return None
     return Path(url.database)
+
+
+def _check_journal(path: Path) -> None:
+    """Pass if the log of a journal that nobody holds is what was written.
+
+    Raises:
+        BackupFailed: it is damaged, and to copy it would throw away what can be saved of it.
+    """
+    try:
+        with contextlib.suppress(JournalInUse), locked(path):
+            check_log(path)
+    except JournalDamaged as error:
+        raise BackupFailed(str(error)) from error
 
 
 def _copy_database(source: Path, target: Path) -> None:

@@ -6,6 +6,8 @@ when it begins (BEGIN IMMEDIATE), unless its connection has the execution option
 """
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -115,6 +117,24 @@ def open_engine(
         timeout_seconds=settings.database_timeout_seconds,
         answer_seconds=answer_seconds,
     )
+
+
+@asynccontextmanager
+async def opened_database(
+    settings: Settings, *, answer_seconds: float | None = None
+) -> AsyncIterator[AsyncEngine]:
+    """Open the database of the settings for a command, and close it after.
+
+    Raises:
+        SchemaMismatch: it is older or newer than this program, or was never made.
+        StartRefused: the settings name a database or a driver that is not known.
+    """
+    engine = open_engine(settings, answer_seconds=answer_seconds)
+    try:
+        await check_schema(engine)
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 def _create_sqlite(url: URL) -> AsyncEngine:

@@ -18,6 +18,7 @@ from tests.verdicts import share_verdicts
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 180.0
 STOP_SECONDS = 20.0
+LOG_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 TALKATIVE = {"TOLLGATE_LOG_LEVEL": "debug"}
 """Servers log all they can: at the end of a run their logs are searched for secrets."""
@@ -104,6 +105,15 @@ class Server:
     def log(self) -> str:
         """Read what the process wrote."""
         return (self.data_dir / "server.log").read_text(errors="replace")
+
+    def logs(self, text: str) -> bool:
+        """Say whether a text is in the log, which a thread of the server writes, soon."""
+        deadline = time.monotonic() + LOG_SECONDS
+        while text not in self.log():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
 
     def call(
         self,

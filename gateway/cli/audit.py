@@ -1,7 +1,6 @@
 """`tollgate audit`: read the log of changes, and prove that it is as it was written."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
@@ -12,7 +11,7 @@ from auth.audit import NO_ENTRY, Entry, Head, read_head_text
 from auth.audit_log import AuditWish, read_entries, verify_log
 from gateway.audit_documents import AuditDocument
 from gateway.cli.console import Json, show_json, show_table
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.settings import load_settings
 
 commands = typer.Typer(
@@ -108,8 +107,5 @@ def _ask(operation: Callable[[AsyncEngine], Awaitable[Answer]]) -> Answer:
 
 
 async def _run(operation: Callable[[AsyncEngine], Awaitable[Answer]]) -> Answer:
-    async with contextlib.AsyncExitStack() as stack:
-        engine = open_engine(load_settings())
-        stack.push_async_callback(engine.dispose)
-        await check_schema(engine)
+    async with opened_database(load_settings()) as engine:
         return await operation(engine.execution_options(postgresql_readonly=True))

@@ -1,6 +1,5 @@
 """Show the token that makes the first admin, once."""
 
-import contextlib
 from datetime import UTC, datetime
 
 import typer
@@ -9,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from auth.actor import Actor, command
 from auth.admins import BootstrapToken
 from auth.bootstrap import issue_first_token, issue_new_token
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.settings import Settings
 
 
@@ -27,10 +26,7 @@ async def replace_token(settings: Settings) -> BootstrapToken:
         InvalidChange: there is an admin already.
         SchemaMismatch: the database is older or newer than this program.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        engine = open_engine(settings)
-        stack.push_async_callback(engine.dispose)
-        await check_schema(engine)
+    async with opened_database(settings) as engine:
         return await issue_new_token(engine, actor=command(), now=datetime.now(UTC))
 
 

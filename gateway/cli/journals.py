@@ -1,17 +1,14 @@
 """`tollgate usage journals`, `forget` and `salvage`: see and end what holds the bill back."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.cli.console import Json, show_json, show_table
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.moments import moment_of, rfc3339
 from gateway.settings import load_settings
 from gateway.usage.errors import UsageError
@@ -153,22 +150,13 @@ def _salvage_document(saved: Salvage, gaps: list[Gap]) -> dict[str, Any]:
 
 
 async def _list() -> list[JournalPromise]:
-    async with _ledger() as engine:
+    async with opened_database(load_settings()) as engine:
         return await journal_promises(engine)
 
 
 async def _forget(journal_id: str) -> JournalPromise:
-    async with _ledger() as engine:
+    async with opened_database(load_settings()) as engine:
         return await forget_journal(engine, journal_id, now_us=wall_clock_us())
-
-
-@contextlib.asynccontextmanager
-async def _ledger() -> AsyncIterator[AsyncEngine]:
-    engine = open_engine(load_settings())
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(engine.dispose)
-        await check_schema(engine)
-        yield engine
 
 
 def _document(promise: JournalPromise) -> dict[str, Any]:

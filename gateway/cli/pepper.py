@@ -1,7 +1,6 @@
 """`tollgate pepper`: change the secret that digests are made with, without a refused request."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, TypeVar
@@ -10,7 +9,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.cli.console import Json, show_json, show_table
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.pepper_change import pepper_status, read_pepper, retire_pepper, rotate_pepper
 from gateway.settings import Settings, load_settings
 
@@ -81,8 +80,5 @@ def _ask(settings: Settings, operation: Callable[[AsyncEngine], Awaitable[Answer
 
 
 async def _run(settings: Settings, operation: Callable[[AsyncEngine], Awaitable[Answer]]) -> Answer:
-    async with contextlib.AsyncExitStack() as stack:
-        engine = open_engine(settings)
-        stack.push_async_callback(engine.dispose)
-        await check_schema(engine)
+    async with opened_database(settings) as engine:
         return await operation(engine)

@@ -15,7 +15,7 @@ from auth.actor import command
 from gateway.billing.documents import PeriodDocument, PeriodSummary, Statement
 from gateway.billing.period_store import PeriodStore
 from gateway.cli.console import Json, show_json, show_list, show_table
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.moments import moment_of, rfc3339
 from gateway.records import open_store
 from gateway.settings import load_settings
@@ -275,10 +275,7 @@ class _Progress:
 
 @contextlib.asynccontextmanager
 async def _ledger() -> AsyncIterator[AsyncEngine]:
-    async with contextlib.AsyncExitStack() as stack:
-        engine = open_engine(load_settings(), answer_seconds=_ANSWER_SECONDS)
-        stack.push_async_callback(engine.dispose)
-        await check_schema(engine)
+    async with opened_database(load_settings(), answer_seconds=_ANSWER_SECONDS) as engine:
         yield engine
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from auth.tables import tenants
 from gateway.cli.console import Json, show_json
 from gateway.counters import open_redis_counters
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.evidence.kinds import Finding, Kind, Tally
 from gateway.evidence.reconcile import Reconciled, Sources, reconcile
 from gateway.moments import microseconds, moment_of, parse_moment, rfc3339
@@ -81,9 +81,7 @@ async def _reconcile(
     first_us = period_start_us(period_of(end_us - 1))
     start_us = first_us if start is None else microseconds(parse_moment(start, name="--from"))
     async with contextlib.AsyncExitStack() as stack:
-        engine = open_engine(settings)
-        stack.push_async_callback(engine.dispose)
-        await check_schema(engine)
+        engine = await stack.enter_async_context(opened_database(settings))
         async with engine.connect() as connection:
             await connection.execution_options(postgresql_readonly=True)
             tenant_ids = list(await connection.scalars(select(tenants.c.tenant_id)))

@@ -1,18 +1,18 @@
 """`tollgate usage`: read the bill, and look after the journals that it is made from."""
 
 import asyncio
-import contextlib
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from gateway.cli.conflicts import add_conflict_command
 from gateway.cli.console import Json, show_json, show_table
 from gateway.cli.corrections import add_correction_command
 from gateway.cli.journals import add_journal_commands
 from gateway.cli.usage_export import add_export_command
 from gateway.cli.usage_send import add_send_commands
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.reading.standing import read_standing
 from gateway.report_query import ReportWish, UsageDocument, read_wish, usage_document
 from gateway.settings import Settings, load_settings
@@ -25,6 +25,7 @@ _COUNTS = ("requests", "rows", "units")
 commands = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 add_journal_commands(commands)
 add_export_command(commands)
+add_conflict_command(commands)
 add_correction_command(commands)
 add_send_commands(commands)
 
@@ -77,10 +78,7 @@ def read_usage(
 
 async def _report(settings: Settings, wish: ReportWish) -> UsageDocument:
     query = read_wish(wish, now=datetime.now(UTC), prefix="--")
-    engine = open_engine(settings)
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(engine.dispose)
-        await check_schema(engine)
+    async with opened_database(settings) as engine:
         standing = await read_standing(engine, query.start_us, query.end_us)
         report = await usage_report(engine, query)
         return usage_document(query, report, period_state=standing.period_state)

@@ -1,20 +1,18 @@
 """`tollgate usage send`, `deliveries` and `undelivered`: usage for billing systems of others."""
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.cli.console import Json, show_json, show_table
-from gateway.database import check_schema, open_engine
+from gateway.database import opened_database
 from gateway.delivery.deliverer import Deliverer, name_holder
 from gateway.delivery.destinations import read_destinations
 from gateway.errors import DeliveryFailed
@@ -102,7 +100,7 @@ async def _send(settings: Settings, to: str, path: Path | None, *, again: bool) 
     known = {} if path is None else read_destinations(path)
     if to not in known:
         raise DeliveryFailed(f"no file of destinations names {to}")
-    async with _opened(settings) as engine:
+    async with opened_database(settings) as engine:
         holder = name_holder(f"{socket.gethostname()}-{os.getpid()}")
         deliverer = Deliverer(engine, to, known[to], holder=holder, most_tries=MOST_TRIES)
         try:
@@ -133,20 +131,10 @@ async def _deliver(deliverer: Deliverer, show_lot: Callable[[int], None]) -> Non
 
 
 async def _list(settings: Settings) -> list[Delivery]:
-    async with _opened(settings) as engine:
+    async with opened_database(settings) as engine:
         return await list_deliveries(engine)
 
 
 async def _undelivered(settings: Settings, to: str) -> list[Undelivered]:
-    async with _opened(settings) as engine:
+    async with opened_database(settings) as engine:
         return await DeliveryBook(engine, to, "", hold_seconds=0).undelivered()
-
-
-@contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    engine = open_engine(settings)
-    try:
-        await check_schema(engine)
-        yield engine
-    finally:
-        await engine.dispose()

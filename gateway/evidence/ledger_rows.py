@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only
 from gateway.usage.periods import period_bounds_us
 from gateway.usage.tables import usage_records
 
@@ -38,12 +38,10 @@ async def read_range(
     table = usage_records.c
     within = (table.occurred_at_us >= start_us) & (table.occurred_at_us < end_us)
     statement = _selected().where(within, table.counted_at_us >= start_us)
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found = await connection.stream(statement, execution_options={"yield_per": _CHUNK})
-            async for rows in found.partitions():
-                yield [LedgerRow(*row) for row in rows]
+    async with read_only(engine) as connection:
+        found = await connection.stream(statement, execution_options={"yield_per": _CHUNK})
+        async for rows in found.partitions():
+            yield [LedgerRow(*row) for row in rows]
 
 
 async def read_ids(engine: AsyncEngine, request_ids: Sequence[str]) -> list[LedgerRow]:
@@ -53,10 +51,8 @@ async def read_ids(engine: AsyncEngine, request_ids: Sequence[str]) -> list[Ledg
         LedgerUnavailable: the database did not answer.
     """
     statement = _selected().where(usage_records.c.request_id.in_(request_ids))
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            return [LedgerRow(*row) for row in await connection.execute(statement)]
+    async with read_only(engine) as connection:
+        return [LedgerRow(*row) for row in await connection.execute(statement)]
 
 
 async def month_corrections(engine: AsyncEngine, period: int) -> dict[str, int]:
@@ -75,10 +71,8 @@ async def month_corrections(engine: AsyncEngine, period: int) -> dict[str, int]:
         .where(table.corrects != "", table.is_test.is_(False))
         .group_by(table.tenant_id)
     )
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found = (await connection.execute(statement)).all()
+    async with read_only(engine) as connection:
+        found = (await connection.execute(statement)).all()
     return {tenant_id: int(units) for tenant_id, units in found}
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.moments import moment_of, rfc3339
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only
 from gateway.usage.period_records import State
 from gateway.usage.period_states import period_states
 from gateway.usage.periods import wall_clock_us
@@ -44,10 +44,8 @@ async def read_standing(engine: AsyncEngine, start_us: int | None, end_us: int |
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            complete_us = await complete_through(connection)
+    async with read_only(engine) as connection:
+        complete_us = await complete_through(connection)
     now_us = wall_clock_us()
     last_us = now_us + 1 if end_us is None else end_us
     first_us = min(last_us - 1, start_us or 0)

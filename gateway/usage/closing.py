@@ -26,7 +26,7 @@ from gateway.usage.chain import (
     pack_marks,
 )
 from gateway.usage.errors import EarlierPeriodOpen, PeriodNotFound, PeriodNotOver
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only, translated
 from gateway.usage.period_records import (
     PeriodRecord,
     Totals,
@@ -156,10 +156,8 @@ async def reached(engine: AsyncEngine, record: PeriodRecord) -> Link:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            return await reached_in(connection, record)
+    async with read_only(engine) as connection:
+        return await reached_in(connection, record)
 
 
 async def reached_in(connection: AsyncConnection, record: PeriodRecord) -> Link:
@@ -203,10 +201,8 @@ async def read_lot(engine: AsyncEngine, record: PeriodRecord, link: Link) -> Lot
         .where(sequence > link.through_sequence, sequence <= through)
         .order_by(sequence)
     )
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found: Sequence[Record] = (await connection.execute(query)).all()
+    async with read_only(engine) as connection:
+        found: Sequence[Record] = (await connection.execute(query)).all()
     return await asyncio.to_thread(next_lot, link, found, period=record.period, through=through)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.usage.delivery_tables import usage_deliveries, usage_undelivered
 from gateway.usage.errors import DeliveryTaken
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only, translated
 from gateway.usage.reading import LedgerRecord
 
 _SECOND_US: Final = 1_000_000
@@ -159,10 +159,8 @@ class DeliveryBook:
             .where(table.destination == self._destination)
             .order_by(table.sequence)
         )
-        with translated():
-            async with self._engine.connect() as connection:
-                await connection.execution_options(postgresql_readonly=True)
-                found = (await connection.execute(statement)).all()
+        async with read_only(self._engine) as connection:
+            found = (await connection.execute(statement)).all()
         return [Undelivered(*row) for row in found]
 
     async def settle(self, sequences: Sequence[int]) -> None:
@@ -203,8 +201,6 @@ async def list_deliveries(engine: AsyncEngine) -> list[Delivery]:
         .scalar_subquery()
     )
     columns = (table.destination, table.position, table.delivered, table.moved_at_us, count)
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found = await connection.execute(select(*columns).order_by(table.destination))
-            return [Delivery(*row) for row in found.all()]
+    async with read_only(engine) as connection:
+        found = await connection.execute(select(*columns).order_by(table.destination))
+        return [Delivery(*row) for row in found.all()]

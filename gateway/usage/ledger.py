@@ -5,9 +5,9 @@ decodes it.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -202,6 +202,20 @@ def translated() -> Iterator[None]:
     except (SQLAlchemyError, OSError) as error:
         cause = error.__cause__ if isinstance(error, SQLAlchemyError) else error
         raise LedgerUnavailable(" ".join(str(cause or error).split())) from error
+
+
+@asynccontextmanager
+async def read_only(engine: AsyncEngine, **options: Any) -> AsyncIterator[AsyncConnection]:  # noqa: ANN401 - SQLAlchemy's
+    """Open a connection that only reads, and turn its errors into `LedgerUnavailable`.
+
+    Args:
+        engine: of the ledger.
+        options: more execution options for the connection.
+    """
+    with translated():
+        async with engine.connect() as connection:
+            await connection.execution_options(postgresql_readonly=True, **options)
+            yield connection
 
 
 def _values(journal_id: str, state: JournalState) -> dict[str, object]:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.chain import Account, Sums
 from gateway.usage.errors import PeriodNotFound
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only
 from gateway.usage.period_tables import usage_period_totals, usage_periods
 from gateway.usage.periods import period_bounds_us
 
@@ -70,11 +70,9 @@ async def read_periods(engine: AsyncEngine) -> list[PeriodRecord]:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found = await connection.execute(select(*COLUMNS).order_by(usage_periods.c.period))
-            return [record_of_row(row) for row in found]
+    async with read_only(engine) as connection:
+        found = await connection.execute(select(*COLUMNS).order_by(usage_periods.c.period))
+        return [record_of_row(row) for row in found]
 
 
 async def read_period(engine: AsyncEngine, period: int) -> PeriodRecord:
@@ -83,10 +81,8 @@ async def read_period(engine: AsyncEngine, period: int) -> PeriodRecord:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            return await period_in(connection, period)
+    async with read_only(engine) as connection:
+        return await period_in(connection, period)
 
 
 async def read_totals(engine: AsyncEngine, period: int) -> Totals:
@@ -95,10 +91,8 @@ async def read_totals(engine: AsyncEngine, period: int) -> Totals:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            return await totals_in(connection, period)
+    async with read_only(engine) as connection:
+        return await totals_in(connection, period)
 
 
 async def period_in(connection: AsyncConnection, period: int) -> PeriodRecord:

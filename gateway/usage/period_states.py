@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only
 from gateway.usage.period_records import PeriodRecord, State, read_periods
 from gateway.usage.periods import next_period, period_of
 from gateway.usage.tables import usage_hours
@@ -66,11 +66,9 @@ def months_between(start_us: int, end_us: int) -> list[int]:
 
 async def _first_used(engine: AsyncEngine) -> int | None:
     """Return the first month that anything counts in."""
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            first_us = await connection.scalar(select(func.min(usage_hours.c.hour_us)))
-            return None if first_us is None else period_of(first_us)
+    async with read_only(engine) as connection:
+        first_us = await connection.scalar(select(func.min(usage_hours.c.hour_us)))
+        return None if first_us is None else period_of(first_us)
 
 
 def _state_of(period: int, known: Sequence[PeriodRecord]) -> State:

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.errors import JournalAlive, JournalUnknown
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only, translated
 from gateway.usage.tables import usage_journals
 
 ALIVE_SECONDS: Final = 60
@@ -38,10 +38,8 @@ async def journal_promises(engine: AsyncEngine) -> list[JournalPromise]:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found = (await connection.execute(select(usage_journals))).all()
+    async with read_only(engine) as connection:
+        found = (await connection.execute(select(usage_journals))).all()
     least_us = min((row.complete_through_us for row in found if not row.is_closed), default=None)
     promises = [
         JournalPromise(

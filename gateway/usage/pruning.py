@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.errors import PeriodOpen
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only, translated
 from gateway.usage.period_records import PeriodRecord, period_in
 from gateway.usage.period_tables import usage_checkpoints, usage_periods
 from gateway.usage.tables import usage_records
@@ -65,8 +65,6 @@ async def _first(engine: AsyncEngine, record: PeriodRecord) -> int:
     """Return the first number of the month that is still there."""
     row = usage_records.c
     query = select(func.min(row.sequence)).where(row.sequence > record.after_sequence)
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            first: int | None = await connection.scalar(query)
+    async with read_only(engine) as connection:
+        first: int | None = await connection.scalar(query)
     return (record.last_sequence or 0) + 1 if first is None else first

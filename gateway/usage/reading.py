@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only
 from gateway.usage.tables import usage_book, usage_hours, usage_months, usage_records
 
 CHUNK_RECORDS: Final = 1000
@@ -75,10 +75,8 @@ async def last_sequence(engine: AsyncEngine) -> int:
     Raises:
         LedgerUnavailable: the database did not answer.
     """
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            return int(await connection.scalar(select(usage_book.c.last_sequence)) or 0)
+    async with read_only(engine) as connection:
+        return int(await connection.scalar(select(usage_book.c.last_sequence)) or 0)
 
 
 async def has_used(
@@ -98,10 +96,8 @@ async def has_used(
         if key_id is not None:
             statement = statement.where(table.key_id == key_id)
         statements.append(statement)
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            found = [await connection.scalar(statement) for statement in statements]
+    async with read_only(engine) as connection:
+        found = [await connection.scalar(statement) for statement in statements]
     return any(one is not None for one in found)
 
 
@@ -128,10 +124,8 @@ async def read_records(
 
 
 async def _fetch(engine: AsyncEngine, statement: Select[Any]) -> list[LedgerRecord]:
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            return await _records(connection, statement)
+    async with read_only(engine) as connection:
+        return await _records(connection, statement)
 
 
 async def _records(connection: AsyncConnection, statement: Select[Any]) -> list[LedgerRecord]:

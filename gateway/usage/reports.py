@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.usage.errors import RangeInvalid
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only
 from gateway.usage.periods import DAY_US, period_bounds_us, period_of
 from gateway.usage.pieces import WIDTHS_US, Bucket, Piece, Pieces
 from gateway.usage.promises import complete_through
@@ -86,13 +86,11 @@ async def usage_report(engine: AsyncEngine, query: UsageQuery) -> UsageReport:
         LedgerUnavailable: the database did not answer.
     """
     _check(query)
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True, **_isolation(engine))
-            complete_through_us = await complete_through(connection)
-            folded_through_us = await connection.scalar(select(usage_book.c.folded_through_us))
-            statement = _statement(query, Pieces(query.bucket, folded_through_us or 0))
-            found = (await connection.execute(statement)).all()
+    async with read_only(engine, **_isolation(engine)) as connection:
+        complete_through_us = await complete_through(connection)
+        folded_through_us = await connection.scalar(select(usage_book.c.folded_through_us))
+        statement = _statement(query, Pieces(query.bucket, folded_through_us or 0))
+        found = (await connection.execute(statement)).all()
     bounds_us = {bucket: _bounds_us(query, bucket) for bucket in {row[0] for row in found}}
     rows = [_row(bounds_us[row[0]], row) for row in found]
     rows.sort(key=lambda row: (row.start_us, row.keys))

@@ -21,9 +21,11 @@ from gateway.usage.segment_file import (
     SEGMENTS_SCHEMA,
     checksum_of,
     locked,
+    log_of,
     sync_file,
     sync_folder,
 )
+from gateway.usage.write_ahead_log import damage_in_log, replay_log
 
 MAX_SEGMENT_RECORDS: Final = 256
 _LOG_SUFFIXES: Final = ("-wal", "-shm")
@@ -121,6 +123,8 @@ def _salvage(path: Path, stamp: str) -> Salvage:
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+        if damage_in_log(log_of(copy), copy) is not None:
+            replay_log(log_of(copy), copy)
         new = Path(folder) / "new.db"
         with contextlib.closing(sqlite3.connect(copy)) as reader:
             reader.text_factory = lambda content: content.decode(errors="replace")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from gateway.usage import answers
 from gateway.usage.errors import JournalDamaged, JournalInUse, JournalUnavailable
+from gateway.usage.write_ahead_log import damage_in_log
 
 _PRIVATE = 0o600
 WORTHWHILE_PAGES = 4096
@@ -84,10 +85,14 @@ class SegmentFile:
         """
         try:
             self._take_lock()
+            check_log(self._path)
             self._writer = self._connect()
             self._reader = self._connect()
             self._prepare()
             sync_folder(self._path.parent)
+        except JournalDamaged:
+            self._drop_lock()
+            raise
         except (OSError, sqlite3.Error) as error:
             self._drop_lock()
             raise self.failure(error, "opening") from error
@@ -265,10 +270,30 @@ def is_damage(error: Exception) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def log_of(path: Path) -> Path:
+    """Name the write-ahead log of a journal."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def check_log(path: Path) -> None:
+    """Pass if the log of a journal is what was written; call it before SQLite opens the journal.
+
+    Threat: SQLite takes a frame that changed on the disk for the end of the log, and what was
+    answered after it would be on no bill.
+
+    Raises:
+        JournalDamaged: it is not.
+        OSError: it cannot be read.
+    """
+    damage = damage_in_log(log_of(path), path)
+    if damage is not None:
+        raise JournalDamaged(str(path), damage)
+
+
 def log_bytes(path: Path) -> int:
     """Return how long a journal's write-ahead log is; 0 where it has none."""
     try:
-        return path.with_name(f"{path.name}-wal").stat().st_size
+        return log_of(path).stat().st_size
     except FileNotFoundError:
         return 0
 
@@ -277,14 +302,14 @@ def settle_log(path: Path) -> bool:
     """Decide what is in a journal that nobody holds; say whether nobody did.
 
     Raises:
+        JournalDamaged: its log is not what was written.
         sqlite3.Error: it cannot be read or written.
     """
     try:
-        with (
-            locked(path),
-            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection,
-        ):
-            return _empty_log(connection, path)
+        with locked(path):
+            check_log(path)
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                return _empty_log(connection, path)
     except JournalInUse:
         return False
 

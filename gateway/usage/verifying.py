@@ -18,7 +18,7 @@ from gateway.usage.chain import (
 )
 from gateway.usage.closing import first_link, read_lot
 from gateway.usage.errors import PeriodBroken, PeriodOpen, PeriodPruned
-from gateway.usage.ledger import translated
+from gateway.usage.ledger import read_only
 from gateway.usage.period_records import PeriodRecord, Totals, read_periods, read_totals
 from gateway.usage.periods import next_period
 from gateway.usage.tables import usage_book, usage_hours, usage_months, usage_records
@@ -92,10 +92,8 @@ async def _noted(
     engine: AsyncEngine, record: PeriodRecord, lot: Lot, *, after: int
 ) -> tuple[tuple[Mark, ...], str]:
     place = {"period": record.period, "through_sequence": lot.link.through_sequence}
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            row = (await connection.execute(_POINT, place)).first()
+    async with read_only(engine) as connection:
+        row = (await connection.execute(_POINT, place)).first()
     return ((), "") if row is None else (unpack_marks(row.marks, after=after), str(row.head))
 
 
@@ -146,10 +144,8 @@ async def _check_outside(engine: AsyncEngine, record: PeriodRecord) -> None:
     inside = (row.counted_at_us >= start_us) & (row.counted_at_us < end_us)
     for outside in (row.sequence > record.last_sequence, row.sequence <= record.after_sequence):
         query = select(row.sequence, row.request_id).where(outside, inside)
-        with translated():
-            async with engine.connect() as connection:
-                await connection.execution_options(postgresql_readonly=True)
-                found = (await connection.execute(query.limit(1))).first()
+        async with read_only(engine) as connection:
+            found = (await connection.execute(query.limit(1))).first()
         if found is not None:
             raise PeriodBroken(
                 record.period, "added", sequence=found.sequence, request_id=found.request_id
@@ -183,15 +179,11 @@ async def _reported(engine: AsyncEngine, record: PeriodRecord) -> list[Totals]:
         usage_hours: (hour_us >= start_us) & (hour_us < end_us),
         usage_months: usage_months.c.period == record.period,
     }
-    with translated():
-        async with engine.connect() as connection:
-            await connection.execution_options(postgresql_readonly=True)
-            folded_us = await connection.scalar(select(usage_book.c.folded_through_us))
-            if folded_us is None or folded_us < end_us:
-                del parts[usage_months]
-            return [
-                await _sums_of(connection, table, condition) for table, condition in parts.items()
-            ]
+    async with read_only(engine) as connection:
+        folded_us = await connection.scalar(select(usage_book.c.folded_through_us))
+        if folded_us is None or folded_us < end_us:
+            del parts[usage_months]
+        return [await _sums_of(connection, table, condition) for table, condition in parts.items()]
 
 
 async def _sums_of(

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,7 +61,12 @@ def damage(path: Path, request_id: str) -> None:
     """Turn a bit of the record of a request, where its page lies in the file."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    at = path.read_bytes().index(request_id.encode())
+    turn_a_bit(path, request_id, bytes.index)
+
+
+def turn_a_bit(path: Path, request_id: str, find: Callable[[bytes, bytes], int]) -> None:
+    """Turn a bit of a request id where it is found in a file."""
+    at = find(path.read_bytes(), request_id.encode())
     with path.open("r+b", buffering=0) as file:
         file.seek(at)
         file.write(bytes([request_id.encode()[0] ^ 1]))
@@ -89,7 +94,7 @@ def test_damage_under_a_running_server_refuses_before_the_model_runs(
     refused = server.predict(caller.api_key, FAILING, model="lookup")
     assert (refused.status, refused.body["code"]) == (503, "journal_unavailable")
     assert server.call("GET", "/healthz/ready").status == 503
-    assert f"tollgate usage salvage {journal_of(server)}" in server.log()
+    assert server.logs(f"tollgate usage salvage {journal_of(server)}")
     server.stop()
     status, told = salvage(server)
     assert status == 1
@@ -110,6 +115,24 @@ def test_damage_that_is_found_at_the_start_is_told_of(server: Server, caller: Ca
     server.start()
     assert delivered_ids(server) == sorted(served[1:])
     assert server.predict(caller.api_key, GOOD, model="lookup").status == 200
+
+
+@pytest.mark.parametrize("lost", [0, 1], ids=["written again later", "nowhere else"])
+def test_damage_in_what_was_written_last_is_told_of(
+    server: Server, caller: Caller, lost: int
+) -> None:
+    """SQLite would end there, start well, and forget all that was answered after it."""
+    find = bytes.rindex if lost else bytes.index
+    served = answer_some(server, caller)
+    server.kill()
+    turn_a_bit(journal_of(server).with_name("worker-0.db-wal"), served[10], find)
+    with pytest.raises(AssertionError, match="the server ended"):
+        server.start()
+    assert f"tollgate usage salvage {journal_of(server)}" in server.log()
+    status, told = salvage(server)
+    assert (status, told["records"]) == (lost, ANSWERS - lost)
+    server.start()
+    assert delivered_ids(server) == sorted(set(served) - set(served[10 : 10 + lost]))
 
 
 def test_what_the_ledger_has_is_not_told_as_missing(server: Server, caller: Caller) -> None:

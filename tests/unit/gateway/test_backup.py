@@ -11,6 +11,7 @@ from gateway.backup import make_backup
 from gateway.errors import BackupFailed
 from gateway.settings import Settings
 from gateway.usage.journal import Journal
+from gateway.usage.segment_file import log_of
 from tests.unit.gateway.usage.conftest import record_of
 
 
@@ -41,6 +42,25 @@ async def test_everything_that_cannot_be_made_again_is_copied(
     await copied.close()
     assert segments is not None
     assert segments.record_count == 1
+
+
+async def test_damaged_log_of_a_journal_is_left_for_who_saves_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """To copy the journal, SQLite would write what it believes of the log into it."""
+    journal = Journal(tmp_path / "beside.db", max_bytes=1 << 20)
+    await journal.open()
+    for number in range(5):
+        await journal.record(record_of(f"r{number}"))
+    path = settings.data_dir / "journals" / "worker-0.db"
+    path.write_bytes(journal.path.read_bytes())
+    log = log_of(journal.path).read_bytes()
+    await journal.close()
+    log_of(path).write_bytes(changed := log.replace(b'"r1"', b'"r7"', 1))
+    with pytest.raises(BackupFailed, match="tollgate usage salvage"):
+        make_backup(settings, tmp_path / "backup")
+    assert log_of(path).read_bytes() == changed
+    assert not (tmp_path / "backup").exists()
 
 
 def test_folder_that_is_there_is_left_alone(settings: Settings, tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def test_database_that_was_never_made_names_the_command(terminal: Terminal) -> N
         ("usage",),
         ("backup",),
         ("usage", "journals"),
+        ("usage", "conflicts"),
         ("usage", "forget"),
         ("usage", "salvage"),
         ("models", "list"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.usage.errors import JournalDamaged, JournalInUse, JournalUnavailable
 from gateway.usage.journal import Journal
 from gateway.usage.salvage import MAX_SEGMENT_RECORDS, Salvage, salvage_journal
+from gateway.usage.segment_file import log_of, settle_log
 from tests.unit.gateway.usage.conftest import START_US, Bill, record_of
 
 SEGMENTS = 40
@@ -204,6 +205,47 @@ async def test_log_beside_the_file_is_read_as_well(folder: Path) -> None:
     damage(copy, turn_a_bit)
     saved = salvage_journal(copy, stamp="now")
     assert "r9999" in set(ids_in(saved.journal))
+
+
+async def killed(folder: Path) -> Path:
+    """Leave a journal as a kill does: all its segments stand in the log."""
+    path = folder / "worker-0.db"
+    (beside := folder / "beside").mkdir()
+    journal = Journal(beside / "worker-0.db", max_bytes=1 << 30)
+    await journal.open()
+    for number in range(1, SEGMENTS + 1):
+        record = record_of(f"r{number:04}", model="m" * TEXT, occurred_at_us=START_US + number)
+        await journal.record(record)
+    copy_with_log(beside / "worker-0.db", path)
+    await journal.close()
+    return path
+
+
+async def test_damage_in_the_log_is_found_and_the_rest_is_saved(folder: Path) -> None:
+    """SQLite would take it for the end, and what was answered after it would be on no bill."""
+    path = await killed(folder)
+    damage(log := log_of(path), turn_a_bit)
+    before = log.read_bytes()
+    for _ in range(2):
+        with pytest.raises(JournalDamaged, match=r"frame \d+ .*tollgate usage salvage"):
+            await Journal(path, max_bytes=1 << 30).open()
+    with pytest.raises(JournalDamaged):
+        settle_log(path)
+    assert log.read_bytes() == before
+    saved = salvage_journal(path, stamp="now")
+    assert [(gap.first, gap.last) for gap in saved.gaps] == [(20, 20)]
+    assert len(set(ids_in(saved.journal))) == SEGMENTS - 1
+
+
+async def test_what_was_being_written_when_the_machine_died_is_no_damage(folder: Path) -> None:
+    """Its caller has no answer; the journal opens without it."""
+    path = await killed(folder)
+    content = log_of(path).read_bytes()
+    log_of(path).write_bytes(content[:-100] + bytes(100))
+    journal = Journal(path, max_bytes=1 << 30)
+    await journal.open()
+    assert journal.position == SEGMENTS - 1
+    await journal.close()
 
 
 async def test_damaged_file_is_kept_as_it_was(folder: Path) -> None:

@@ -55,7 +55,8 @@ def measure_case(
     url, run = server.url + case.path, run_wrk
     if case.protocol == "OIP gRPC":
         url, run = _grpc_target(server), run_grpc
-    load = Load(url, body, target.keys, case.connections, sent.json_bytes)
+    keys = target.has_idempotency_keys
+    load = Load(url, body, target.keys, case.connections, sent.json_bytes, keys)
     run(load, seconds=_WARM_UP_SECONDS)
     cpu_before = cpu_seconds(server.pids)
     result = run(load, seconds=seconds)

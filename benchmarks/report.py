@@ -11,6 +11,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.targets import (
     BARE,
     BARE_TLS,
+    IDEMPOTENT,
     NO_RECEIPTS,
     REDIS,
     REDIS_2,
@@ -42,6 +43,7 @@ _RATIOS = (
     ("batching on / off", TOLLGATE, UNBATCHED),
     ("tokens / keys", TOKENS, TOLLGATE),
     ("receipts on / off", TOLLGATE, NO_RECEIPTS),
+    ("idempotency keys / none", IDEMPOTENT, TOLLGATE),
     ("Redis / bare", REDIS, BARE),
     ("Redis, 2 workers / bare", REDIS_2, BARE),
     ("what Redis leaves", REDIS, TOLLGATE),

@@ -21,6 +21,7 @@ BARE, TUTORIAL, TOLLGATE = "bare", "tutorial", "tollgate"
 UNBATCHED = "tollgate, no batching"
 TOKENS = "tollgate, tokens"
 NO_RECEIPTS = "tollgate, no receipts"
+IDEMPOTENT = "tollgate, idempotency keys"
 REDIS, REDIS_2 = "tollgate, Redis", "tollgate, Redis, 2 workers"
 BARE_TLS = "bare, TLS"
 REDIS_TLS, REDIS_TLS_2 = "tollgate, Redis, TLS", "tollgate, Redis, TLS, 2 workers"
@@ -29,6 +30,7 @@ NAMES = (
     TUTORIAL,
     TOLLGATE,
     NO_RECEIPTS,
+    IDEMPOTENT,
     TOKENS,
     REDIS,
     REDIS_2,
@@ -40,7 +42,10 @@ _V1: tuple[Protocol, ...] = ("V1",)
 _OIP: tuple[Protocol, ...] = ("OIP JSON", "OIP binary")
 _GRPC: tuple[Protocol, ...] = ("OIP gRPC",)
 _STACK_CASES = ("c1", "c64")
-_RECEIPT_CASES = ("c1", "c16", "c64")
+_BILL_CASES = ("c1", "c16", "c64")
+_ROOM_BYTES = 1 << 32
+"""Enough for the answers of any run, which are kept for a day."""
+
 _BATCH_ROWS = 64
 _UVICORN = (
     "--factory --loop uvloop --http httptools --lifespan off --no-access-log --log-level warning"
@@ -55,7 +60,8 @@ class Target:
 
     With Redis, ``{redis}`` in the command becomes its URL. With TLS the server listens on
     ``{socket}`` behind Nginx. With clients, their tokens are asked for and written to `keys` at the
-    start. Where `only` is given, the other cases are left out.
+    start. Where `only` is given, the other cases are left out. With idempotency keys each request
+    has one of its own.
     """
 
     name: str
@@ -67,6 +73,7 @@ class Target:
     has_tls: bool = False
     only: tuple[str, ...] = ()
     protocols: tuple[Protocol, ...] = _V1
+    has_idempotency_keys: bool = False
 
     def serves(self, case: Case) -> bool:
         """Say whether the case is measured here."""
@@ -129,7 +136,10 @@ def _tollgates(folder: Path, keys: Path) -> list[Target]:
         Target(TOLLGATE, "housing", over_grpc, keys, protocols=_GRPC),
     ]
     plain = tollgate_command(folder, MODELS, receipts="off")
-    targets.append(Target(NO_RECEIPTS, "housing", plain, keys, only=_RECEIPT_CASES))
+    targets.append(Target(NO_RECEIPTS, "housing", plain, keys, only=_BILL_CASES))
+    roomy = tollgate_command(folder, MODELS, idempotency_max_bytes=str(_ROOM_BYTES))
+    keyed = Target(IDEMPOTENT, "housing", roomy, keys, only=_BILL_CASES, has_idempotency_keys=True)
+    targets.append(keyed)
     for name, workers, has_tls in (
         (REDIS, "1", False),
         (REDIS_2, "2", False),

@@ -25,6 +25,9 @@ class Load:
     json_bytes: int | None = None
     """How much of the body is JSON where binary tensors follow."""
 
+    has_idempotency_keys: bool = False
+    """Whether each request gets a key of its own, so that its answer is kept for retries."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
@@ -62,7 +65,8 @@ def run_wrk(load: Load, *, seconds: float) -> LoadResult:
         WrkUnavailable: wrk failed or printed no result.
     """
     json_bytes = "-" if load.json_bytes is None else str(load.json_bytes)
-    arguments = [str(load.body), json_bytes] + ([str(load.keys)] if load.keys else [])
+    arguments = [str(load.body), json_bytes, str(load.keys) if load.keys else "-"]
+    arguments += ["once"] if load.has_idempotency_keys else []
     command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s"]
     command += ["--timeout", "10s", "-s", str(_SCRIPT), load.url, "--", *arguments]
     finished = subprocess.run(

@@ -22,18 +22,23 @@ CREATE TABLE IF NOT EXISTS answers (
 );
 CREATE INDEX IF NOT EXISTS ix_answers_expires_at_us ON answers (expires_at_us, tenant_id, size);
 """
-_FORGET_KEY: Final = "DELETE FROM answers WHERE key = ? RETURNING tenant_id, size"
+_FORGET_OLDER: Final = (
+    "DELETE FROM answers WHERE key = ? AND expires_at_us < ? RETURNING tenant_id, size"
+)
 _ADD: Final = (
     "INSERT INTO answers (key, request, tenant_id, expires_at_us, size, details, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_ADD_NEW: Final = f"{_ADD} ON CONFLICT (key) DO NOTHING"
 _FORGET_EXPIRED: Final = (
     "DELETE FROM answers WHERE key IN ("
     "SELECT key FROM answers WHERE expires_at_us <= ? ORDER BY expires_at_us LIMIT ?"
     ") RETURNING tenant_id, size"
 )
 _HELD: Final = "SELECT tenant_id, sum(size) FROM answers GROUP BY tenant_id"
-_FIND: Final = "SELECT request, details, body FROM answers WHERE key = ? AND expires_at_us > ?"
+_FIND: Final = (
+    "SELECT key, request, details, body FROM answers WHERE expires_at_us > ? AND key IN ({})"
+)
 _ROW_BYTES: Final = 256
 """What a row takes beside its texts and its body, about."""
 
@@ -108,13 +113,33 @@ class Row(NamedTuple):
 def write_answers(writer: sqlite3.Connection, rows: Iterable[Row]) -> Freed:
     """Write answers in the transaction that is open; return what they took the place of.
 
-    Under their keys there is nothing but what has expired.
+    Under their keys there is nothing but what has expired, and mostly nothing.
+
+    Raises:
+        sqlite3.Error: one cannot be written; the transaction is to be rolled back.
     """
+    values = [
+        (
+            answer.key,
+            answer.request,
+            answer.tenant_id,
+            expires_at_us,
+            answer.size,
+            answer.details,
+            answer.body,
+        )
+        for answer, expires_at_us in rows
+    ]
     freed: Freed = []
-    for answer, expires_at_us in rows:
-        freed += writer.execute(_FORGET_KEY, (answer.key,)).fetchall()
-        values = (answer.key, answer.request, answer.tenant_id, expires_at_us, answer.size)
-        writer.execute(_ADD, (*values, answer.details, answer.body))
+    added = writer.executemany(_ADD_NEW, values).rowcount
+    if added != len(values):
+        for row in values:
+            older = writer.execute(_FORGET_OLDER, (row[0], row[3])).fetchall()
+            if older:
+                freed += older
+                added += writer.execute(_ADD, row).rowcount
+    if added != len(values):
+        raise sqlite3.IntegrityError("under a key there is an answer that has not expired")
     return freed
 
 
@@ -128,10 +153,18 @@ def held_answers(writer: sqlite3.Connection) -> Freed:
     return writer.execute(_HELD).fetchall()
 
 
-def find_answer(reader: sqlite3.Connection, key: bytes, now_us: int) -> FoundAnswer | None:
-    """Return what is kept under a key; None when there is nothing, or it has expired."""
-    found = reader.execute(_FIND, (key, now_us)).fetchone()
-    return None if found is None else FoundAnswer(*found)
+def find_answers(
+    reader: sqlite3.Connection, keys: list[bytes], now_us: int
+) -> dict[bytes, FoundAnswer]:
+    """Return what is kept under some keys and has not expired.
+
+    Cost: one statement, of a few lengths only, so that SQLite compiles each once.
+    """
+    length = 1 << (len(keys) - 1).bit_length()
+    padded = (*keys, *(keys[-1:] * (length - len(keys))))
+    marks = ",".join("?" * length)
+    found = reader.execute(_FIND.format(marks), (now_us, *padded)).fetchall()
+    return {key: FoundAnswer(*rest) for key, *rest in found}
 
 
 class AnswerRoom:

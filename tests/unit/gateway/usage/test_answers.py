@@ -17,6 +17,7 @@ from gateway.usage.answers import KEPT_SECONDS, AnswerRoom, KeptAnswer
 from gateway.usage.claims import Claims
 from gateway.usage.errors import AnswersFull, JournalUnavailable
 from gateway.usage.journal import Journal
+from gateway.usage.segment_file import log_of
 from tests.unit.gateway.usage.conftest import Clock, record_of
 
 KEY = b"k" * 32
@@ -116,6 +117,42 @@ async def test_answer_is_found_by_every_worker_for_a_day(journal: Journal, clock
         assert await reader.find(b"another") is None
         clock.wall_us += 1
         assert await reader.find(KEY) is None
+
+
+async def test_all_who_ask_at_once_get_their_own(journal: Journal, clock: Clock) -> None:
+    """Whatever is kept, was never asked before, or has expired meanwhile, and wherever it lies."""
+    beside = Journal(journal.path.with_name("worker-1.db"), max_bytes=1 << 20)
+    await beside.open()
+    for number in range(9):
+        clock.wall_us += 1
+        record = record_of(f"{number}", occurred_at_us=clock.now_us())
+        answer = kept(b"%d" % number, key=bytes([number]))
+        await (journal if number % 2 else beside).record(record, answer)
+    await beside.close()
+    clock.wall_us += DAY_US - 5
+    async with reading(journal.path, clock) as reader:
+        keys = [bytes([number]) for number in (8, 20, 0, 5, 8, 7, 1)]
+        found = await asyncio.gather(*(reader.find(key) for key in keys))
+    assert [one and one.body for one in found] == [b"8", None, None, b"5", b"8", b"7", None]
+
+
+async def test_commit_replaces_what_has_expired_and_nothing_else(
+    journal: Journal, clock: Clock
+) -> None:
+    """Beside answers to keys that were never used, in one commit; what is kept is counted once."""
+    await journal.record(record_of("a", occurred_at_us=clock.now_us()), kept(b"old"))
+    clock.wall_us += DAY_US
+    late = record_of("b", occurred_at_us=clock.now_us())
+    keys = (b"first", KEY, b"last")
+    answers = [kept(b"new", key=key) for key in keys]
+    await asyncio.gather(*(journal.record(late, answer) for answer in answers))
+    async with reading(journal.path, clock) as reader:
+        found = await asyncio.gather(*(reader.find(key) for key in keys))
+    assert [one and one.body for one in found] == [b"new"] * 3
+    assert journal.answers.held_bytes == 3 * answers[0].size
+    with pytest.raises(JournalUnavailable, match="not expired"):
+        await journal.record(late, kept(b"other"))
+    assert journal.answers.held_bytes == 3 * answers[0].size
 
 
 async def test_answer_and_record_are_written_together_or_not_at_all(
@@ -236,6 +273,24 @@ async def test_journal_that_cannot_be_read_is_no_answer(tmp_path: Path, clock: C
     async with reading(tmp_path / "worker-3.db", clock) as reader:
         with pytest.raises(JournalUnavailable):
             await reader.find(KEY)
+
+
+async def test_damaged_log_of_a_dead_worker_is_no_answer(
+    journal: Journal, clock: Clock, tmp_path: Path
+) -> None:
+    """Nobody can say, as often as it is asked, and nothing of the log is given up."""
+    for number in range(5):
+        await journal.record(record_of(f"r{number}"), kept(key=bytes([number])))
+    (left := tmp_path / "left").mkdir()
+    path = left / "worker-0.db"
+    path.write_bytes(journal.path.read_bytes())
+    log = log_of(journal.path).read_bytes().replace(b'"r1"', b'"r7"', 1)
+    log_of(path).write_bytes(log)
+    async with reading(left / "worker-7.db", clock) as reader:
+        for _ in range(2):
+            with pytest.raises(JournalUnavailable, match="tollgate usage salvage"):
+                await reader.find(KEY)
+    assert log_of(path).read_bytes() == log
 
 
 async def test_commit_whose_writer_died_is_decided_before_anybody_runs(

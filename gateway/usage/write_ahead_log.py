@@ -62,9 +62,15 @@ class Log(NamedTuple):
             OSError: it cannot be read.
         """
         try:
-            head = np.fromfile(path, _HEAD, count=1)
+            with path.open("rb") as file:
+                return cls._read(file, database)
         except FileNotFoundError:
             return None
+
+    @classmethod
+    def _read(cls, file: BinaryIO, database: Path) -> Self | None:
+        """Read an open log: whoever closes the journal last removes the file."""
+        head = np.fromfile(file, _HEAD, count=1)
         if not head.size:
             return None
         magic, _, page_size, _, *salts = (int(word) for word in head["words"][0])
@@ -75,10 +81,10 @@ class Log(NamedTuple):
             order = "<u4"
             page_size = _page_size(database)
         frame = _frame(page_size)
-        count = (path.stat().st_size - _HEAD.itemsize) // frame.itemsize
+        count = (os.fstat(file.fileno()).st_size - _HEAD.itemsize) // frame.itemsize
         if not count:
             return None
-        frames = np.memmap(path, frame, mode="r", offset=_HEAD.itemsize, shape=(count,))
+        frames = np.memmap(file, frame, mode="r", offset=_HEAD.itemsize, shape=(count,))
         own = frames["salts"] == (salts if is_headed else frames["salts"][0])
         is_own = own.all(axis=1)
         follows = is_own & _follow(frames, head["checksum"], order)

@@ -20,12 +20,12 @@ from gateway.usage.errors import JournalUnavailable
 from gateway.usage.segment_file import (
     SEGMENTS_SCHEMA,
     checksum_of,
+    load_log_reader,
     locked,
     log_of,
     sync_file,
     sync_folder,
 )
-from gateway.usage.write_ahead_log import damage_in_log, replay_log
 
 MAX_SEGMENT_RECORDS: Final = 256
 _LOG_SUFFIXES: Final = ("-wal", "-shm")
@@ -123,8 +123,7 @@ def _salvage(path: Path, stamp: str) -> Salvage:
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
-        if damage_in_log(log_of(copy), copy) is not None:
-            replay_log(log_of(copy), copy)
+        _replay_damaged(copy)
         new = Path(folder) / "new.db"
         with contextlib.closing(sqlite3.connect(copy)) as reader:
             reader.text_factory = lambda content: content.decode(errors="replace")
@@ -147,6 +146,13 @@ def _salvage(path: Path, stamp: str) -> Salvage:
     gaps = tuple(_gaps(whole, discarded_through, found.last))
     parts = (journal_id, target, set_aside, len(whole), records, len(answers))
     return Salvage(*parts, gaps=gaps, has_lost_answers=has_lost_answers)
+
+
+def _replay_damaged(copy: Path) -> None:
+    """Take from a damaged log more than SQLite would."""
+    logs = load_log_reader()
+    if logs.damage_in_log(log_of(copy), copy) is not None:
+        logs.replay_log(log_of(copy), copy)
 
 
 class _Found(NamedTuple):

@@ -6,17 +6,18 @@ long read never holds a commit up.
 
 import contextlib
 import fcntl
+import importlib
 import os
 import sqlite3
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from gateway.usage import answers
 from gateway.usage.errors import JournalDamaged, JournalInUse, JournalUnavailable
-from gateway.usage.write_ahead_log import damage_in_log
 
 _PRIVATE = 0o600
 WORTHWHILE_PAGES = 4096
@@ -275,6 +276,11 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def load_log_reader() -> ModuleType:
+    """Load what reads logs, with numpy; commands on records mostly need neither."""
+    return importlib.import_module("gateway.usage.write_ahead_log")
+
+
 def check_log(path: Path) -> None:
     """Pass if the log of a journal is what was written; call it before SQLite opens the journal.
 
@@ -285,7 +291,9 @@ def check_log(path: Path) -> None:
         JournalDamaged: it is not.
         OSError: it cannot be read.
     """
-    damage = damage_in_log(log_of(path), path)
+    if not log_bytes(path):
+        return
+    damage: str | None = load_log_reader().damage_in_log(log_of(path), path)
     if damage is not None:
         raise JournalDamaged(str(path), damage)
 

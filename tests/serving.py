@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.verdicts import share_verdicts
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 180.0
 STOP_SECONDS = 20.0
-LOG_SECONDS = 20.0
+WATCH_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 TALKATIVE = {"TOLLGATE_LOG_LEVEL": "debug"}
 """Servers log all they can: at the end of a run their logs are searched for secrets."""
@@ -106,14 +107,13 @@ class Server:
         """Read what the process wrote."""
         return (self.data_dir / "server.log").read_text(errors="replace")
 
-    def logs(self, text: str) -> bool:
-        """Say whether a text is in the log, which a thread of the server writes, soon."""
-        deadline = time.monotonic() + LOG_SECONDS
-        while text not in self.log():
+    def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Wait for something that can be observed, within a bound."""
+        deadline = time.monotonic() + WATCH_SECONDS
+        while not is_so():
             if time.monotonic() > deadline:
-                return False
+                raise AssertionError(f"not within {WATCH_SECONDS} s: {what}\n{self.log()}")
             time.sleep(_POLL_SECONDS)
-        return True
 
     def call(
         self,

@@ -8,9 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +32,7 @@ from tests.serving import (
     encoded,
 )
 
-ROLL_SECONDS = 120.0
 _ANSWER_SECONDS = 60.0
-_POLL_SECONDS = 0.02
 _ANNOUNCED = "Tollgate serves"
 _ROLLED = "rolling restart is done"
 _REQUEST = b"tollgate.access"
@@ -163,14 +160,6 @@ class Stack(Server):
         if self.port:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_SECONDS)
         return _UnixConnection(self.unix_socket)
-
-    def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
-        """Wait for something that can be observed, within a bound."""
-        deadline = time.monotonic() + ROLL_SECONDS
-        while not is_so():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {ROLL_SECONDS} s: {what}\n{self.log()}")
-            time.sleep(_POLL_SECONDS)
 
     def _supervisor(self) -> subprocess.Popen[bytes]:
         assert self.process is not None

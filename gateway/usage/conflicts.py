@@ -28,12 +28,8 @@ class Conflict(NamedTuple):
         """Name the fields that are not the same."""
         if self.billed is None:
             return ()
-        pairs = zip(self.billed, self.refused, strict=True)
-        return tuple(
-            name
-            for name, (billed, refused) in zip(UsageRecord._fields, pairs, strict=True)
-            if billed != refused
-        )
+        fields = zip(UsageRecord._fields, self.billed, self.refused, strict=True)
+        return tuple(name for name, billed, refused in fields if billed != refused)
 
 
 async def list_conflicts(engine: AsyncEngine) -> list[Conflict]:

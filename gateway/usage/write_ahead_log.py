@@ -95,8 +95,9 @@ class Log(NamedTuple):
         """The first frame that is not what was written; None where nothing says so."""
         if not self.is_headed:
             return 0
-        runs = list(self._proven_runs())
-        return None if not runs else int(np.flatnonzero(~self.follows)[0])
+        if next(self._proven_runs(), None) is None:
+            return None
+        return int(np.flatnonzero(~self.follows)[0])
 
     @property
     def end(self) -> int:

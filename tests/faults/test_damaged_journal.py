@@ -94,7 +94,8 @@ def test_damage_under_a_running_server_refuses_before_the_model_runs(
     refused = server.predict(caller.api_key, FAILING, model="lookup")
     assert (refused.status, refused.body["code"]) == (503, "journal_unavailable")
     assert server.call("GET", "/healthz/ready").status == 503
-    assert server.logs(f"tollgate usage salvage {journal_of(server)}")
+    advice = f"tollgate usage salvage {journal_of(server)}"
+    server.wait_until(lambda: advice in server.log(), "the log says what to do")
     server.stop()
     status, told = salvage(server)
     assert status == 1

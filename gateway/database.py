@@ -5,9 +5,10 @@ when it begins (BEGIN IMMEDIATE), unless its connection has the execution option
 `postgresql_readonly`, which PostgreSQL understands too. PostgreSQL: see `gateway.postgres`.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from gateway.errors import StartRefused
 from gateway.postgres import DRIVER, connect_arguments, is_postgresql
@@ -135,6 +136,26 @@ async def opened_database(
         yield engine
     finally:
         await engine.dispose()
+
+
+async def close_engine(engine: AsyncEngine, *, patience_seconds: float) -> None:
+    """Close an engine as soon as all its connections came back, or when the patience is over.
+
+    What nobody's leaving may cut, such as a read that others wait for too, goes on beside its
+    caller and may outlive it.
+
+    Threat: a connection that comes back to a closed engine is closed by nobody, and one of SQLite
+    keeps its lock.
+    """
+    pool = engine.pool
+    came_back = asyncio.Event()
+    event.listen(pool, "checkin", lambda *_: came_back.set())
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_seconds):
+            while isinstance(pool, QueuePool) and pool.checkedout():
+                came_back.clear()
+                await came_back.wait()
+    await engine.dispose()
 
 
 def _create_sqlite(url: URL) -> AsyncEngine:

@@ -26,7 +26,7 @@ from auth.secret_files import VersionedSecret, load_secret
 from auth.secret_marks import check_marks, has_marks, keep_marks
 from auth.store import Store
 from gateway.data_folder import prepare_data_dir
-from gateway.database import check_schema, open_engine
+from gateway.database import check_schema, close_engine, open_engine
 from gateway.errors import SettingInvalid, StartRefused
 from gateway.limits.redis_address import RedisUrlInvalid
 from gateway.limits.redis_limiter import PREFIX
@@ -69,9 +69,10 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
     async with contextlib.AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
         engine = open_engine(settings, pool_size=settings.database_pool_size - GATE_CONNECTIONS)
-        stack.push_async_callback(engine.dispose)
+        patience = 2 * settings.database_timeout_seconds  # for a connection and for an answer
+        stack.push_async_callback(close_engine, engine, patience_seconds=patience)
         gate_engine = open_engine(settings, pool_size=GATE_CONNECTIONS)
-        stack.push_async_callback(gate_engine.dispose)
+        stack.push_async_callback(close_engine, gate_engine, patience_seconds=patience)
         await check_schema(engine)
         generation = Generation(settings.data_dir / "generation")
         stack.callback(generation.close)

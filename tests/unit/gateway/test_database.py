@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.tables import metadata as catalogue_tables
-from gateway.database import SchemaMismatch, check_schema, create_engine, migrate
+from gateway.database import SchemaMismatch, check_schema, close_engine, create_engine, migrate
 from gateway.models.routing_tables import metadata as routing_tables
 from gateway.models.tables import metadata as model_tables
 
@@ -144,3 +144,33 @@ async def test_reader_is_not_held_up_by_a_writer(engine: AsyncEngine) -> None:
     reading = engine.execution_options(postgresql_readonly=True)
     async with engine.begin(), reading.connect() as reader:
         assert await reader.scalar(text("SELECT revision FROM catalog_revision")) == 1
+
+
+async def test_closing_waits_for_connections_in_use(empty_url: str) -> None:
+    """A connection that came back afterwards would be closed by nobody."""
+    engine = create_engine(empty_url)
+    reading, going_on = asyncio.Event(), asyncio.Event()
+
+    async def read() -> int:
+        async with engine.connect() as connection:
+            reading.set()
+            await going_on.wait()
+            return int((await connection.execute(text("SELECT 1"))).scalar_one())
+
+    reader = asyncio.create_task(read())
+    await reading.wait()
+    closing = asyncio.create_task(close_engine(engine, patience_seconds=60))
+    await asyncio.sleep(0.02)
+    assert not closing.done()
+    going_on.set()
+    await closing
+    assert await reader == 1
+
+
+async def test_closing_ends_with_its_patience(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What never comes back holds nobody up for good."""
+    engine = create_engine(empty_url)
+    monkeypatch.setattr(engine.pool, "checkedout", lambda: 1)
+    await close_engine(engine, patience_seconds=0.02)

@@ -30,6 +30,9 @@ _INDEXES: Final = (
     _CREATE.format("tenant_id_sequence", "tenant_id, sequence"),
     "CREATE INDEX ix_usage_records_counted_at_us ON usage_records USING brin (counted_at_us)",
 )
+_TRIGGERS: Final = "ALTER TABLE usage_records {} TRIGGER USER"
+"""What refuses to empty the table, and the fill does it when it is empty."""
+
 _DROPS: Final = (
     "ALTER TABLE usage_records DROP CONSTRAINT pk_usage_records",
     "DROP INDEX ix_usage_records_request_id",
@@ -76,7 +79,7 @@ async def fill(engine: AsyncEngine, records: int, tell: Tell) -> None:
     start_us, end_us = period_start_us(FIRST_PERIOD), period_start_us(LAST_PERIOD)
     began = time.monotonic()
     async with engine.begin() as connection:
-        for statement in ("TRUNCATE usage_records", *_DROPS):
+        for statement in (_TRIGGERS.format("DISABLE"), "TRUNCATE usage_records", *_DROPS):
             await connection.execute(text(statement))
         step_us = (end_us - start_us - 1) // records
         for first in range(1, records + 1, _LOT):
@@ -85,7 +88,7 @@ async def fill(engine: AsyncEngine, records: int, tell: Tell) -> None:
             times = {"start_us": start_us, "step_us": step_us}
             await connection.execute(text(_FILL), parameters | times)
             tell(f"{last:,} records after {time.monotonic() - began:.0f} s")
-        for statement in _INDEXES:
+        for statement in (*_INDEXES, _TRIGGERS.format("ENABLE")):
             await connection.execute(text(statement))
             tell(f"{statement.split(' ON ')[0]} after {time.monotonic() - began:.0f} s")
     await _add_totals(engine, records, end_us)

@@ -17,8 +17,9 @@ EVERY_NTH_INSISTS = 4
 
 _PAUSE_SECONDS = 0.02
 _ANSWER_SECONDS = 30.0
-_UNKNOWN = 502
-"""Nginx's word for a worker that died on it: nobody knows whether the request is on the bill."""
+UNKNOWN = 502
+"""Nginx's word for a worker that died on it: nobody knows whether the request is on the bill. Also
+for one that is not there: its log tells them apart, by whether there was a connection."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,7 @@ class KillLog:
     refused: dict[str, int] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
     broken: int = 0
-    """Requests that were lost with a worker, before there was an answer of its."""
-
-    lost: int = 0
-    """Of these, those that nobody repeated: whether they are on the bill, their clients never hear.
-    """
+    """Attempts that were lost with a worker, before there was an answer of its, or found none."""
 
     replays: int = 0
     billed_twice: list[str] = field(default_factory=list)
@@ -95,13 +92,11 @@ class KillLoad:
                 reply = await read_reply(reader)
         except (OSError, asyncio.IncompleteReadError):
             self.log.broken += 1
-            self.log.lost += not insists
             return False
         finally:
             writer.close()
-        if reply.status == _UNKNOWN:
+        if reply.status == UNKNOWN:
             self.log.broken += 1
-            self.log.lost += not insists
             return False
         return self._note(reply, Seen(caller.tenant_id, caller.key_id, rows))
 

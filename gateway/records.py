@@ -69,7 +69,7 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
     async with contextlib.AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
         engine = open_engine(settings, pool_size=settings.database_pool_size - GATE_CONNECTIONS)
-        patience = 2 * settings.database_timeout_seconds  # for a connection and for an answer
+        patience = settings.database_timeout_seconds
         stack.push_async_callback(close_engine, engine, patience_seconds=patience)
         gate_engine = open_engine(settings, pool_size=GATE_CONNECTIONS)
         stack.push_async_callback(close_engine, gate_engine, patience_seconds=patience)

@@ -159,6 +159,11 @@ LEDGER_CONFLICTS: Final = Metric(
     Kind.COUNTER,
     "Usage records that are not billed, since the ledger has another under their id.",
 )
+LEDGER_MISSING_SEGMENTS: Final = Metric(
+    "tollgate_ledger_missing_segments",
+    Kind.COUNTER,
+    "Segments of journals that an earlier state of the ledger had taken, and this one has not.",
+)
 DELIVERED_RECORDS: Final = Metric(
     "tollgate_delivered_records", Kind.COUNTER, "Usage records that billing systems have taken."
 )
@@ -251,6 +256,7 @@ CATALOGUE: Final = (
     *(JOURNAL_WRITE_SECONDS, JOURNAL_WRITE_RECORDS, JOURNAL_HELD_BYTES, JOURNAL_MAX_BYTES),
     *(KEPT_ANSWERS_BYTES, KEPT_ANSWERS_MAX_BYTES, REPLAYED_ANSWERS),
     *(JOURNAL_WRITABLE, SHIPPER_LAG_SECONDS, SHIPPER_FAILURES, LEDGER_CONFLICTS),
+    LEDGER_MISSING_SEGMENTS,
     *(DELIVERED_RECORDS, DELIVERY_FAILURES, UNDELIVERED_RECORDS, DELIVERY_WAITING_RECORDS),
     *(RECONCILE_DIFFERENCES, RECONCILE_AGE_SECONDS),
     *(LIMITER_WORKERS, REDIS_TRIPS, REDIS_OUTAGES, REDIS_LOCAL_DECISIONS, REDIS_LOST_RELEASES),

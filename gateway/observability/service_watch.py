@@ -149,6 +149,7 @@ class ServiceWatch:
         )
         self._count(catalogue.SHIPPER_FAILURES, lambda: shipper.failures)
         self._count(catalogue.LEDGER_CONFLICTS, lambda: shipper.conflicts)
+        self._count(catalogue.LEDGER_MISSING_SEGMENTS, lambda: shipper.missing_segments)
 
     def _watch_reconciliation(self, services: Services) -> None:
         reconciler = services.reconciler

@@ -119,6 +119,11 @@ class Journal:
         return self._file.position
 
     @property
+    def discarded_through(self) -> int:
+        """The last position that was let go of, since a ledger had taken it."""
+        return self._file.discarded_through
+
+    @property
     def held_bytes(self) -> int:
         """How much is held that is not known to be in the ledger."""
         return self._held_bytes

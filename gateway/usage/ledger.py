@@ -58,17 +58,25 @@ class Ledger:
         self._folded_through_us = 0
         self.conflicts = 0
         """Records that were not billed, since the ledger has others under their ids."""
+        self.missing_segments = 0
+        """Segments of journals that another ledger had taken, and this one has not."""
 
-    async def join(self, journal_id: str, *, now_us: int, is_alone: bool = False) -> JournalState:
+    async def join(
+        self, journal_id: str, *, now_us: int, discarded_through: int = 0, is_alone: bool = False
+    ) -> JournalState:
         """Let a journal hold the watermark of all readers back until it leaves.
 
         A journal that left cleanly joins at the highest moment promised so far, and nobody promises
         anything meanwhile: what readers were told stays true. One that did not
         stays where it was, and an unknown one promises nothing, until it has delivered.
 
+        Threat: a ledger that was put back from an older copy would be short of what the journal let
+        go of since, and nobody would know. It is told once, in the log and in the count.
+
         Args:
             journal_id: the journal that joins.
             now_us: wall clock in microseconds since the epoch.
+            discarded_through: the last segment that the journal let go of, as a ledger had it.
             is_alone: no other journal delivers here. Those that crashed and will not come back,
                 as after a restore of the database alone, hold the watermark back no more.
 
@@ -82,19 +90,31 @@ class Ledger:
                 known = {row.journal_id: row for row in found}
                 floor_us = max([now_us, *(row.complete_through_us for row in known.values())])
                 own = known.get(journal_id)
-                state = (
-                    JournalState(0, 0, floor_us)
-                    if own is None
-                    else JournalState(
-                        own.position,
-                        floor_us if own.is_closed else own.complete_through_us,
-                        floor_us,
-                    )
+                taken = 0 if own is None else own.position
+                promised_us = 0 if own is None else own.complete_through_us
+                state = JournalState(
+                    max(taken, discarded_through),
+                    floor_us if own is not None and own.is_closed else promised_us,
+                    floor_us,
                 )
                 if is_alone:
                     await connection.execute(update(usage_journals).values(is_closed=True))
                 await connection.execute(_PUBLISH, _values(journal_id, state))
+        if taken < discarded_through:
+            self._tell_missing(journal_id, taken, discarded_through)
         return state
+
+    def _tell_missing(self, journal_id: str, taken: int, discarded_through: int) -> None:
+        self.missing_segments += discarded_through - taken
+        logger.error(
+            "the ledger is an older copy, or another one: it has journal %s up to segment %d, and"
+            " %d to %d are gone, since they were delivered: bring the newer ledger back, or find"
+            " what is on no bill with `tollgate reconcile --log`",
+            journal_id,
+            taken,
+            taken + 1,
+            discarded_through,
+        )
 
     async def take(
         self, journal_id: str, segments: Segments | None, *, position: int, complete_through_us: int

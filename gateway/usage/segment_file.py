@@ -74,6 +74,9 @@ class SegmentFile:
         self._path = path
         self._lock = -1
         self.position = 0
+        self.discarded_through = 0
+        """The last position that was discarded under the name that the file has."""
+
         self.journal_id = ""
 
     def open(self) -> None:
@@ -192,6 +195,7 @@ class SegmentFile:
                 "UPDATE journal SET discarded_through = max(discarded_through, ?)", (through,)
             )
             self._writer.execute("DELETE FROM segments WHERE position <= ?", (through,))
+        self.discarded_through = max(self.discarded_through, through)
         with contextlib.suppress(sqlite3.Error):  # as on a full disk; another time
             self._compact()
         return int(freed)
@@ -212,10 +216,10 @@ class SegmentFile:
         return int(held)
 
     def rename(self) -> str:
-        """Take a new id, on disk before this returns; positions and contents stay."""
+        """Take a new id, on disk before this returns; what is held stays, with its positions."""
         journal_id = uuid.uuid4().hex
-        self._writer.execute("UPDATE journal SET journal_id = ?", (journal_id,))
-        self.journal_id = journal_id
+        self._writer.execute("UPDATE journal SET journal_id = ?, discarded_through = 0", (journal_id,))
+        self.journal_id, self.discarded_through = journal_id, 0
         return journal_id
 
     def _prepare(self) -> None:
@@ -226,7 +230,8 @@ class SegmentFile:
             "INSERT INTO journal SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM journal)",
             (uuid.uuid4().hex,),
         )
-        (self.journal_id,) = self._writer.execute("SELECT journal_id FROM journal").fetchone()
+        name = self._writer.execute("SELECT journal_id, discarded_through FROM journal")
+        self.journal_id, self.discarded_through = name.fetchone()
         (self.position,) = self._writer.execute(_LAST).fetchone()
 
     def _connect(self) -> sqlite3.Connection:

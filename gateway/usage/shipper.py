@@ -77,6 +77,14 @@ class Shipper:
         return self._ledger.conflicts
 
     @property
+    def missing_segments(self) -> int:
+        """Segments that an earlier state of the ledger had taken, and this one has not.
+
+        As with conflicts, those of adopted journals are among them.
+        """
+        return self._ledger.missing_segments
+
+    @property
     def complete_through_us(self) -> int:
         """The moment before which the ledger has every record of this journal."""
         return self._complete_through_us
@@ -162,7 +170,10 @@ class Shipper:
 
     async def _join_by_name(self) -> JournalState:
         return await self._ledger.join(
-            self._journal.journal_id, now_us=self._now_us(), is_alone=self._is_alone
+            self._journal.journal_id,
+            now_us=self._now_us(),
+            discarded_through=self._journal.discarded_through,
+            is_alone=self._is_alone,
         )
 
     async def _keep_shipping(self) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from gateway.usage.journal import Journal
 from gateway.usage.ledger import Ledger
@@ -163,3 +163,44 @@ async def test_journal_that_never_comes_back_holds_a_lone_one_not_back(
     await shipper.start()
     assert await complete_through(bill) == START_US + MINUTE_US
     await close(shipper, journal)
+
+
+async def test_older_ledger_is_told_of_what_it_misses_once(
+    bill: Bill, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The journal let go of it when the lost state of the ledger had taken it."""
+    journal_id = await life(bill, "a", "b", "c")
+    async with bill.engine.begin() as connection:
+        await connection.execute(update(usage_journals).values(position=1))
+    caplog.set_level(logging.WARNING)
+    journal, shipper = await opened(bill)
+    await close(shipper, journal)
+    assert await life(bill, "d") == journal_id
+    [told] = [entry.getMessage() for entry in caplog.records]
+    assert f"it has journal {journal_id} up to segment 1, and 2 to 3 are gone" in told
+    assert shipper.missing_segments == 2
+    assert (await names_in(bill))[-1] == "d"
+
+
+async def test_another_ledger_is_told_of_what_it_misses(bill: Bill) -> None:
+    """A journal that was never heard of may have delivered before."""
+    await life(bill, "a")
+    async with bill.engine.begin() as connection:
+        await connection.execute(delete(usage_journals))
+    journal, shipper = await opened(bill)
+    await close(shipper, journal)
+    assert shipper.missing_segments == 1
+
+
+async def test_renamed_journal_misses_nothing(bill: Bill) -> None:
+    """What was discarded under its old name was in the ledger."""
+    await life(bill, "a", copied_to="copy.db")
+    await life(bill, "b")
+    restore(bill, "copy.db")
+    missing = []
+    for _ in range(2):
+        journal, shipper = await opened(bill)
+        await close(shipper, journal)
+        missing.append(shipper.missing_segments)
+    await life(bill, "c")
+    assert (missing, await names_in(bill)) == ([0, 0], ["a", "b", "c"])

@@ -43,6 +43,7 @@ _READ = """
 SELECT position, records, record_count, checksum FROM segments
 WHERE position > ? ORDER BY position LIMIT ?
 """
+_RENAME = "UPDATE journal SET journal_id = ?, discarded_through = 0"
 _HELD = "SELECT coalesce(sum(length(records)), 0) FROM segments WHERE position <= ?"
 _LAST = (
     "SELECT max(coalesce(max(position), 0), (SELECT discarded_through FROM journal)) FROM segments"
@@ -218,7 +219,7 @@ class SegmentFile:
     def rename(self) -> str:
         """Take a new id, on disk before this returns; what is held stays, with its positions."""
         journal_id = uuid.uuid4().hex
-        self._writer.execute("UPDATE journal SET journal_id = ?, discarded_through = 0", (journal_id,))
+        self._writer.execute(_RENAME, (journal_id,))
         self.journal_id, self.discarded_through = journal_id, 0
         return journal_id
 

@@ -29,7 +29,10 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 DEFAULT_POOL_SIZE: Final = 5
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
 _MIGRATION_LOCK: Final = 8_655_443_683  # "tollgate" on a telephone; one lock of PostgreSQL's 2^64
-_BUSY_TIMEOUT_MILLISECONDS: Final = 5000
+_BUSY_TIMEOUT_MILLISECONDS: Final = 15_000
+"""SQLite has no queue: with several workers on a slow disk one of them may find the lock taken each
+time it looks, ten times a second."""
+
 _PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}",  # first: the next one may have to wait
     "PRAGMA journal_mode = WAL",

@@ -12,6 +12,8 @@ from typing import LiteralString
 import psycopg
 import pytest
 
+from gateway.limits.redis_keys import tenant_prefix, units_key
+from gateway.limits.redis_limiter import PREFIX
 from tests.certificates import NAME
 from tests.edge import HERE, open_client
 from tests.fronted import NO_ADDRESS_LIMITS, Front, running_front
@@ -152,7 +154,7 @@ def test_accounts_of_real_traffic_agree_and_each_tampering_is_found(shop: Shop) 
     shop.front.log.write_text(log)
 
     shop.wait_for_the_leases()
-    key = next(name for name in shop.redis.ask("KEYS", "tollgate:*:units"))
+    key = units_key(tenant_prefix(PREFIX, shop.callers[0].tenant_id))
     period = dt.datetime.now(dt.UTC).strftime("%Y%m")
     shop.redis.ask("HINCRBY", key, period, 5)
     assert shop.findings() == {"limiter_ahead"}

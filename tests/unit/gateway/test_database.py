@@ -99,7 +99,7 @@ async def test_failed_migration_leaves_nothing_behind(engine: AsyncEngine) -> No
 
 @pytest.mark.parametrize(
     ("pragma", "value"),
-    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)],
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 15_000)],
 )
 @pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 async def test_sqlite_connections_are_set_up(

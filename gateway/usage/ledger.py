@@ -90,13 +90,11 @@ class Ledger:
                 known = {row.journal_id: row for row in found}
                 floor_us = max([now_us, *(row.complete_through_us for row in known.values())])
                 own = known.get(journal_id)
-                taken = 0 if own is None else own.position
-                promised_us = 0 if own is None else own.complete_through_us
-                state = JournalState(
-                    max(taken, discarded_through),
-                    floor_us if own is not None and own.is_closed else promised_us,
-                    floor_us,
-                )
+                taken, promised_us = 0, 0
+                if own is not None:
+                    taken = own.position
+                    promised_us = floor_us if own.is_closed else own.complete_through_us
+                state = JournalState(max(taken, discarded_through), promised_us, floor_us)
                 if is_alone:
                     await connection.execute(update(usage_journals).values(is_closed=True))
                 await connection.execute(_PUBLISH, _values(journal_id, state))

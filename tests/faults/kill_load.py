@@ -41,6 +41,10 @@ class KillLog:
     broken: int = 0
     """Attempts that were lost with a worker, before there was an answer of its, or found none."""
 
+    lost: int = 0
+    """Of these, those that nobody repeated: whether they are on the bill, their clients never hear.
+    """
+
     replays: int = 0
     billed_twice: list[str] = field(default_factory=list)
     """Keys whose retries were told different requests, or a 200 whose id stood for another."""
@@ -92,11 +96,13 @@ class KillLoad:
                 reply = await read_reply(reader)
         except (OSError, asyncio.IncompleteReadError):
             self.log.broken += 1
+            self.log.lost += not insists
             return False
         finally:
             writer.close()
         if reply.status == UNKNOWN:
             self.log.broken += 1
+            self.log.lost += not insists
             return False
         return self._note(reply, Seen(caller.tenant_id, caller.key_id, rows))
 

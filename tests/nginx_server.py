@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -100,28 +99,14 @@ class NginxServer:
         """Do as `nginx -s reload` does, and wait until new workers have taken over."""
         before = self.workers()
         subprocess.run([*self._command(), "-s", "reload"], check=True, timeout=START_SECONDS)
-        self._wait_until(lambda: bool(self.workers() - before))
+        self._wait_until(
+            lambda: bool(self.workers() - before) and not any(map(_takes_connections, before))
+        )
 
     def renew_certificate(self) -> None:
         """Put a new certificate where the old one is, and reload."""
         self.certificates = make_certificates(self.folder / "tls")
-        self.reload_certificate()
-
-    def reload_certificate(self) -> None:
-        """Reload, and wait until clients get the certificate that lies there now."""
         self.reload()
-        self._wait_until(self._serves_its_certificate)
-
-    def _serves_its_certificate(self) -> bool:
-        address = ("127.0.0.1", self.tls_port)
-        try:
-            with (
-                socket.create_connection(address, START_SECONDS) as plain,
-                self.certificates.context().wrap_socket(plain, server_hostname=NAME),
-            ):
-                return True
-        except ssl.SSLCertVerificationError:
-            return False
 
     def workers(self) -> set[int]:
         """List the worker processes, those included that only end what they began."""
@@ -175,6 +160,17 @@ class NginxServer:
             if time.monotonic() > deadline:
                 raise AssertionError(f"nginx does not get on:\n{self.error_log()}")
             time.sleep(_POLL_SECONDS)
+
+
+def _takes_connections(worker: int) -> bool:
+    """Tell whether a worker is neither gone nor only ending what it began.
+
+    For a moment after a reload the old and the new ones take connections from the same socket.
+    """
+    try:
+        return b"shutting down" not in Path(f"/proc/{worker}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def newer_nginx(folder: Path, suite: str) -> str:

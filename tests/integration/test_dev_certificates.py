@@ -26,7 +26,7 @@ def test_clients_that_trust_the_authority_are_served(tmp_path: Path) -> None:
     with running_edge(tmp_path) as edge:
         for name in ("ca.pem", "server.pem", "server.key"):
             (made / name).replace(edge.nginx.certificates.authority.parent / name)
-        edge.nginx.reload_certificate()
+        edge.nginx.reload()
         assert ask(edge.nginx, "GET", "/v1/models").status == 200
 
 

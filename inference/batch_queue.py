@@ -162,7 +162,7 @@ class BatchQueue:
             )
         if not self._lanes.rows:
             self._waits_since = now
-        self._division.note_arrival(request.lane, now)
+        self._division.note_arrival(request.lane, request.rows, weight=weight, now=now)
         self._lanes.add(request)
         return [(one, self._full(self._lanes.rows)) for one in displaced or ()]
 

@@ -10,6 +10,7 @@ Source: docs/decisions/0014-two-tracks.md.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from inference.demand import Asking, Demand
 from inference.lanes import Choice, Lanes, any_lane
 from inference.requests import Piece
 from inference.run_times import RunTimes
@@ -54,9 +55,12 @@ class Division:
         self._last_lane = ""
         self._company_until = 0.0
         self._flooding_until: dict[str, float] = {}
+        self._demand = Demand()
 
-    def note_arrival(self, lane: str, now: float) -> None:
+    def note_arrival(self, lane: str, rows: int, *, weight: int, now: float) -> None:
         """Take note of who asks."""
+        if self._is_divided:
+            self._demand.note(lane, rows, weight=weight, now=now)
         if lane != self._last_lane:
             self._company_until = now + _COMPANY_SECONDS if self._last_lane else now
             self._last_lane = lane
@@ -125,9 +129,14 @@ class Division:
 
     def _floods(self, lane: str, now: float) -> bool:
         """Say whether a lane floods, or did a moment ago."""
-        has_company = self.has_company(now)
-        best = self._times.best_rows
-        if self._lanes.floods(lane, best, self._lanes_on().all, has_company=has_company):
+        asking = self._demand.of(lane)
+        if asking is not Asking.ALIKE and self._lanes.floods(
+            lane,
+            self._times.best_rows,
+            self._lanes_on().all,
+            has_company=self.has_company(now),
+            is_known=asking is not Asking.UNKNOWN,
+        ):
             self._flooding_until[lane] = now + _FLOOD_SECONDS
             return True
         if now < self._flooding_until.get(lane, now):

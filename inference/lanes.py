@@ -188,14 +188,20 @@ class Lanes:
         return begun + rows <= limit
 
     def floods(
-        self, name: str, run_rows: int, under_way: Mapping[str, int], *, has_company: bool
+        self,
+        name: str,
+        run_rows: int,
+        under_way: Mapping[str, int],
+        *,
+        has_company: bool,
+        is_known: bool,
     ) -> bool:
         """Say whether a lane makes others wait for more than their own rows.
 
         Either more rows wait than a run of `run_rows` holds, and more of this lane than its share
-        of such a run; or most rows are its own, those that are `under_way` counted in, so that its
-        batches would be everybody's: of others that wait, or may come where it `has_company`. One
-        request is no flood, whatever its size.
+        of such a run, and it `is_known` to ask for more than others; or most rows are its own,
+        those that are `under_way` counted in, so that its batches would be everybody's: of others
+        that wait, or may come where it `has_company`. One request is no flood, whatever its size.
         """
         lane = self._lanes.get(name)
         if lane is None or not lane.waiting:
@@ -203,7 +209,7 @@ class Lanes:
         own = lane.rows + under_way.get(name, 0)
         if own == next(iter(lane.waiting)).rows:
             return False
-        if self.rows > run_rows and lane.rows * self._weight > run_rows * lane.weight:
+        if is_known and self.rows > run_rows and lane.rows * self._weight > run_rows * lane.weight:
             return True
         others_weight = max(self._weight - lane.weight, int(has_company))
         others = self.rows + sum(under_way.values()) - own

@@ -36,11 +36,15 @@ class Front:
 
         A report delivers the journal of the worker that answers; the others follow by themselves.
         """
-        now = dt.datetime.now(dt.UTC)
-        self.stack.wait_until(lambda: self._complete_through(tenant_id) >= now, "a complete bill")
+        self.wait_for_the_bill()
         with sqlite3.connect(self.stack.data_dir / "tollgate.db") as database:
             query = "SELECT request_id FROM usage_records WHERE tenant_id = ? AND corrects = ''"
             return [str(row[0]) for row in database.execute(query, (tenant_id,))]
+
+    def wait_for_the_bill(self, *, beyond_seconds: float = 0.0) -> None:
+        """Wait until the ledger has all that was served by now, and for so long after."""
+        wanted = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=beyond_seconds)
+        self.stack.wait_until(lambda: self._complete_through() >= wanted, "a complete bill")
 
     @property
     def log(self) -> Path:
@@ -52,9 +56,8 @@ class Front:
         settings = self.stack.settings | {"TOLLGATE_DATA_DIR": str(self.stack.data_dir)}
         return Terminal(settings).run("reconcile", "--log", str(self.log), *options)
 
-    def _complete_through(self, tenant_id: str) -> dt.datetime:
-        path = f"/v1/usage?tenant_id={tenant_id}"
-        answer = self.stack.call("GET", path, key=self.stack.demo["billing_key"])
+    def _complete_through(self) -> dt.datetime:
+        answer = self.stack.call("GET", "/v1/usage", key=self.stack.demo["billing_key"])
         assert answer.status == 200
         return dt.datetime.fromisoformat(answer.body["complete_through"])
 

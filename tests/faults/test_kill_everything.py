@@ -8,7 +8,6 @@ TOLLGATE_SOAK_REPORT where it leaves its report.
 
 import asyncio
 import contextlib
-import datetime as dt
 import json
 import os
 import random
@@ -229,12 +228,6 @@ async def ask_a_little(load: KillLoad) -> None:
     await running
 
 
-def complete_through(machine: Machine) -> dt.datetime:
-    """Ask up to when everything is billed."""
-    answer = machine.stack.call("GET", "/v1/usage", key=machine.stack.demo["billing_key"])
-    return dt.datetime.fromisoformat(answer.body["complete_through"])
-
-
 def reconcile(machine: Machine) -> None:
     """Compare Nginx's log, the limiter, the journals and the ledger as an operator would."""
     told = machine.front.reconcile("--json").document
@@ -259,8 +252,7 @@ def finish(machine: Machine, load: KillLoad) -> Report:
     machine.stack.start()
     asyncio.run(ask_a_little(load))
     check(machine, load)
-    now = dt.datetime.now(dt.UTC)
-    machine.stack.wait_until(lambda: complete_through(machine) >= now, "a complete bill")
+    machine.front.wait_for_the_bill()
     reconcile(machine)
     assert machine.stack.stop() == 0
     read_on(machine, load)

@@ -25,6 +25,9 @@ PREDICT = "/v1/models/housing:predict"
 SERVED = 20
 REFUSED = {401, 404, 422}
 CUT = 10
+LOGGED_SECONDS = 2.0
+"""Time for the proxy to log what it answered last."""
+
 LIMITS = {"units_per_month": 1_000_000, "max_in_flight": 1000}
 
 
@@ -69,17 +72,6 @@ class Shop:
         ):
             connection.sendall(head.encode() + body)
 
-    def wait_for_the_bill(self) -> None:
-        """Wait until the ledger has all that was served by now, and the proxy has logged it."""
-        stack, now = self.front.stack, dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
-        key, path = stack.demo["billing_key"], "/v1/usage"
-
-        def is_complete() -> bool:
-            told = stack.call("GET", path, key=key).body["complete_through"]
-            return dt.datetime.fromisoformat(told) >= now
-
-        stack.wait_until(is_complete, "a complete bill")
-
     def wait_for_the_leases(self) -> None:
         """Wait until nothing is in flight for Redis: what is explains a counter that is ahead."""
         self.front.stack.wait_until(
@@ -118,7 +110,7 @@ def send_traffic(shop: Shop) -> list[str]:
         for cut in cuts:
             cut.result()
     assert {status for status, _ in told} == {200, *REFUSED}
-    shop.wait_for_the_bill()
+    shop.front.wait_for_the_bill(beyond_seconds=LOGGED_SECONDS)
     return [request_id for status, request_id in told if status == 200]
 
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from inference.batch_queue import BatchQueue, QueueLimits
-from inference.batch_run import BatchRun
 from inference.requests import Piece, Request
 from inference.run_times import RunTimes
 from inference.tracks import Track
-from tests.unit.inference.fakes import FAR, rows_of
+from tests.unit.inference.fakes import FAR, echo_run, rows_of
 
 DEAR = {1: 0.005, 2: 0.0104, 4: 0.022, 8: 0.044}
 """Seconds of runs in which rows cost more together, so that one row is the best size."""
@@ -61,8 +60,7 @@ class Crowd:
 
     def _end(self, batch: list[Piece], track: Track) -> None:
         seconds = DEAR[1] * len(batch)
-        outcomes = [{"y": piece.tensors["x"]} for piece in batch]
-        run = BatchRun([*outcomes], 1, is_splittable=True, started=self.now, seconds=seconds)
+        run = echo_run(batch, started=self.now, seconds=seconds)
         self.queue.settle(batch, run, work_seconds=seconds, track=track)
         self.runs.append((self.now, track, batch))
 

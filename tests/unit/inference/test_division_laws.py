@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.batch_queue import BatchQueue, QueueLimits
-from inference.batch_run import BatchRun
 from inference.requests import Key, Piece, Request
 from inference.run_times import RunTimes
 from inference.tracks import Track
-from tests.unit.inference.fakes import FAR, FLAT, rows_of
+from tests.unit.inference.fakes import FAR, FLAT, echo_run, rows_of
 
 KEY: Key = ("FP32",)
 CAPACITY = 8
@@ -73,8 +72,7 @@ class Scene:
         """End a run, if one is on."""
         batch = self.running[track]
         if batch:
-            outcomes = [{"y": piece.tensors["x"]} for piece in batch]
-            run = BatchRun([*outcomes], 1, is_splittable=True, started=0, seconds=0.001)
+            run = echo_run(batch, started=0, seconds=0.001)
             self.queue.settle(batch, run, work_seconds=0.001, track=track)
             self.running[track] = []
 

@@ -1,5 +1,7 @@
 """Run the product as its users do: a `tollgate` process on loopback with its own data folder."""
 
+import contextlib
+import itertools
 import json
 import os
 import signal
@@ -21,6 +23,12 @@ START_SECONDS = 180.0
 STOP_SECONDS = 20.0
 WATCH_SECONDS = 120.0
 _POLL_SECONDS = 0.05
+_PORTS = range(10_000, 32_768)
+"""Below the ports that Linux chooses."""
+
+_TURNS = itertools.count(os.getpid() * 997)
+"""Processes that test side by side look in different places."""
+
 TALKATIVE = {"TOLLGATE_LOG_LEVEL": "debug"}
 """Servers log all they can: at the end of a run their logs are searched for secrets."""
 
@@ -160,11 +168,17 @@ class Server:
 
 
 def free_port() -> int:
-    """Find a TCP port that nobody uses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Find a TCP port that nobody uses, and another one with each call.
+
+    A port that the kernel chooses may be chosen again, for the next server or for a client's end
+    of a connection, before the server that it was found for has started.
+    """
+    for turn in itertools.islice(_TURNS, len(_PORTS)):
+        port = _PORTS[turn % len(_PORTS)]
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def encoded(body: object) -> bytes | None:

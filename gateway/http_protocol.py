@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Headers
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.watch import Watch
-from gateway.errors import GatewayError, HeadTooLarge, RequestInvalid
+from gateway.errors import ClientDisconnected, GatewayError, HeadTooLarge, RequestInvalid
 from gateway.http_server import DrainableState
+from gateway.intake import Intake
 from gateway.observability.observer import RequestObserver
 from gateway.problems import problem_headers, problem_of
 
@@ -48,10 +50,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._intake = Intake(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first head its time."""
         super().connection_made(transport)
+        transport.set_protocol(self._intake)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,10 +70,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 watch.client_left()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Read on; refuse a head that is too large and close on one that takes too long."""
-        super().data_received(data)
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Read on; refuse a head that is too large and close on one that takes too long.
+
+        Once a body has begun its reader decides how it is read on.
+        """
+        super().data_received(data)  # type: ignore[arg-type] # the parser takes any buffer
         if self.scope is not None and "method" in self.scope:
+            cycle = self.cycle
+            if cycle and cycle.body and cycle.more_body and not cycle.response_complete:
+                self.flow.pause_reading()
             self._head_bytes = 0
             if self._head_timer is not None:
                 self._stop_head_timer()
@@ -125,6 +135,44 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         cycle.message_event.set()
         cycle.on_response()
         return True
+
+    async def receive_into(self, scope: MutableMapping[str, Any], place: memoryview) -> bool:
+        """Fill a place with all that is missing of a body; False where it comes as messages only.
+
+        Raises:
+            ClientDisconnected: nobody sends the rest.
+        """
+        cycle = self.cycle
+        if (
+            cycle.scope is not scope
+            or cycle.body
+            or not cycle.more_body
+            or cycle.disconnected
+            or self.parser.should_upgrade()
+        ):
+            return False
+        self.flow.resume_reading()
+        try:
+            is_whole = await self._intake.fill(place)
+        except asyncio.CancelledError:
+            self._catch_up(self._intake.give_back())
+            raise
+        if not is_whole:
+            raise ClientDisconnected
+        return True
+
+    def body_received(self) -> None:
+        """Go on with the next request; the parser of this one still waits for its body."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.cycle.more_body = False
+
+    def _catch_up(self, missed: memoryview) -> None:
+        """Let the parser see what came past it, and read no more until the request is answered."""
+        self.flow.pause_reading()
+        if self.parser is not None and missed:
+            self.parser.feed_data(missed)
+            self.cycle.body = bytearray()
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are no HTTP, and hang up."""

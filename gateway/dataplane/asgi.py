@@ -18,7 +18,7 @@ from gateway.dataplane.idempotency import Asked, Idempotency, digest_of, read_ke
 from gateway.dataplane.paths import INFER, PREDICT_ROUTE, Target, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.receipts import receipt_headers
-from gateway.dataplane.request_body import Body, BodyReader, Receive
+from gateway.dataplane.request_body import Body, BodyReader, Receive, Scope
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.timeouts import read_timeout
 from gateway.dataplane.watch import Deadlines, Watch
@@ -29,7 +29,6 @@ from gateway.observability.observer import RequestObserver
 from gateway.problems import Problem, noted_problem, send_problem
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Scope = MutableMapping[str, Any]
 
 
 class PredictionDoor:
@@ -124,7 +123,7 @@ class PredictionDoor:
                 watch.close,
                 target.selection,
             )
-            body = await self._bodies.read(headers, receive, target.operation)
+            body = await self._bodies.read(scope, receive, target.operation)
             watch.body_read()
             exchange.bytes_in = len(body)
             answer = await _predict(scope, call, target, body=body)

@@ -3,7 +3,10 @@
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from gateway.dataplane.compression import Inflater, content_coding
+from gateway.dataplane.connection import CONNECTION, Connection
 from gateway.dataplane.oip_answer import HEADER_LENGTH
 from gateway.dataplane.paths import INFER
 from gateway.errors import BodyTooLarge, ClientDisconnected, EncodingUnsupported, RequestInvalid
@@ -11,6 +14,7 @@ from gateway.errors import BodyTooLarge, ClientDisconnected, EncodingUnsupported
 Body = bytes | memoryview
 Headers = Sequence[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Scope = MutableMapping[str, Any]
 
 _ALIGNMENT: Final = 16
 _MAX_DIGITS: Final = 18
@@ -23,11 +27,12 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._inflater = Inflater(max_bytes)
 
-    async def read(self, headers: Headers, receive: Receive, operation: str) -> Body:
+    async def read(self, scope: Scope, receive: Receive, operation: str) -> Body:
         """Read a body, inflated where it is compressed; for `infer` perhaps as a view.
 
         One that comes in pieces is put together such that the bytes behind the JSON of an
-        inference request begin at an even address: then tensors are views of them.
+        inference request begin at an even address: then tensors are views of them. Where its
+        length is known, the connection lays the pieces there itself.
 
         Raises:
             BodyTooLarge: announced or found to be over the cap, inflated too.
@@ -36,19 +41,40 @@ class BodyReader:
                 that is not known.
             RequestInvalid: it is not compressed as it says.
         """
-        coding = content_coding(headers) if self._check_headers(headers) else None
+        headers: Headers = scope["headers"]
+        announced, is_encoded = self._check_headers(headers)
+        coding = content_coding(headers) if is_encoded else None
         if coding is not None and operation != INFER:
             raise EncodingUnsupported
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
-        body: Body = message.get("body", b"")
+        begun: bytes = message.get("body", b"")
+        body: Body = begun
         if message.get("more_body", False):
             padding = _padding(headers) if operation == INFER else 0
-            content = await self._read_rest(bytearray(padding) + body, receive, padding)
-            body = memoryview(content)[padding:] if operation == INFER else bytes(content)
+            whole = await self._read_on(scope, receive, begun, announced=announced, padding=padding)
+            body = whole if operation == INFER else bytes(whole)
         self._check(len(body))
         return body if coding is None else await self._inflater.inflate(body, coding)
+
+    async def _read_on(
+        self, scope: Scope, receive: Receive, begun: bytes, *, announced: int, padding: int
+    ) -> memoryview:
+        """Put a body together behind so many bytes of padding, which are not returned.
+
+        The memory for one of a known length is asked for at once, but takes up nothing before
+        bytes come for it.
+        """
+        connection: Connection | None = scope.get(CONNECTION)
+        if connection is not None and announced > len(begun):
+            content = np.empty(padding + announced, np.uint8).data
+            filled = padding + len(begun)
+            content[padding:filled] = begun
+            if await connection.receive_into(scope, content[filled:]):
+                return content[padding:]
+        content = memoryview(await self._read_rest(bytearray(padding) + begun, receive, padding))
+        return content[padding:]
 
     async def _read_rest(self, content: bytearray, receive: Receive, padding: int) -> bytearray:
         has_more = True
@@ -61,17 +87,23 @@ class BodyReader:
             has_more = message.get("more_body", False)
         return content
 
-    def _check_headers(self, headers: Headers) -> bool:
-        """Check the announced length; say whether the body is said to be encoded in some way."""
-        is_encoded = False
+    def _check_headers(self, headers: Headers) -> tuple[int, bool]:
+        """Check the announced length; return it, and whether the body may be encoded in some way.
+
+        The length is 0 where the body comes in chunks.
+        """
+        announced, is_chunked, is_encoded = 0, False, False
         for name, value in headers:
             if name == b"content-length":
                 if not value.isdigit():
                     raise RequestInvalid("Content-Length is not a number")
-                self._check(int(value))
+                announced = int(value)
+                self._check(announced)
             elif name == b"content-encoding":
                 is_encoded = True
-        return is_encoded
+            elif name == b"transfer-encoding":
+                is_chunked = True
+        return 0 if is_chunked else announced, is_encoded
 
     def _check(self, size: int) -> None:
         if size > self._max_bytes:

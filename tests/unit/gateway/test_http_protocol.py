@@ -35,6 +35,9 @@ class FakeTransport(asyncio.Transport):
         """Say whether it was closed."""
         return self.is_closed
 
+    def set_protocol(self, _: asyncio.BaseProtocol) -> None:
+        """The test hands over what comes."""
+
     def pause_reading(self) -> None:
         """Nothing is read here."""
 

@@ -1,0 +1,1 @@
+"""The control plane through the real app, with real credentials."""

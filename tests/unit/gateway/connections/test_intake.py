@@ -1,0 +1,286 @@
+"""Bodies over a real socket: each is whole, whatever its size and however it comes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+
+from gateway.dataplane.connection import CONNECTION
+from gateway.dataplane.paths import INFER, PREDICT
+from gateway.dataplane.request_body import BodyReader
+from gateway.errors import ClientDisconnected
+from gateway.http_protocol import BoundedHttpProtocol
+from gateway.http_server import DrainableState
+
+SIZES = (0, 1, 100, 65_000, 65_536, 65_537, 131_072, 200_000, 1_000_000)
+MAX_BYTES = 64 * 2**20
+SECONDS = 20.0
+
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+    """Answer with the body, as a prediction reads it."""
+    operation = INFER if scope["path"] == "/infer" else PREDICT
+    body = bytes(await BodyReader(MAX_BYTES).read(scope, receive, operation))
+    await send({"type": "http.response.start", "status": 200, "headers": [length_of(body)]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def length_of(body: bytes) -> tuple[bytes, bytes]:
+    """Announce a body."""
+    return b"content-length", b"%d" % len(body)
+
+
+class Client:
+    """One connection to an app."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, *pieces: bytes) -> None:
+        """Send pieces, each on its way before the next one is."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            await asyncio.sleep(0)
+
+    async def answer(self) -> tuple[int, bytes]:
+        """Read a status and a body."""
+        async with asyncio.timeout(SECONDS):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            lines = head.lower().split(b"\r\n")
+            size = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+            return int(lines[0].split()[1]), await self.reader.readexactly(size)
+
+
+@asynccontextmanager
+async def connected(app: App) -> AsyncIterator[Client]:
+    """Serve an app on loopback and connect to it."""
+    config = uvicorn.Config(app, interface="asgi3", lifespan="off", log_config=None, ws="none")
+    config.load()
+    state = DrainableState()
+
+    def protocol() -> BoundedHttpProtocol:
+        return BoundedHttpProtocol(config=config, server_state=state, app_state={})
+
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=SECONDS)
+        assert not state.tasks
+
+
+def request_of(body: bytes, path: str = "/infer") -> bytes:
+    """Write a request with a body of a known length."""
+    return (
+        b"POST %s HTTP/1.1\r\nhost: x\r\n%b: %b\r\n\r\n"
+        % (
+            path.encode(),
+            *length_of(body),
+        )
+        + body
+    )
+
+
+def chunked_request_of(pieces: Iterable[bytes]) -> bytes:
+    """Write a request whose length nobody announces."""
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    head = b"POST /infer HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + chunks + b"0\r\n\r\n"
+
+
+def split(content: bytes, rng: np.random.Generator, count: int) -> list[bytes]:
+    """Cut bytes at random places."""
+    cuts = sorted(rng.integers(0, len(content) + 1, size=count).tolist())
+    return [content[start:end] for start, end in pairwise([0, *cuts, len(content)])]
+
+
+@pytest.mark.parametrize("path", ["/infer", "/predict"])
+@pytest.mark.parametrize("size", SIZES)
+async def test_body_of_any_size_is_whole(size: int, path: str) -> None:
+    """One after the other on a connection, in one piece and in several."""
+    rng = np.random.default_rng(size)
+    async with connected(echo) as client:
+        for count in (0, 1, 5, 30):
+            body = rng.bytes(size)
+            await client.send(*split(request_of(body, path), rng, count))
+            assert await client.answer() == (200, body)
+
+
+async def test_requests_sent_without_waiting_are_told_apart() -> None:
+    """The bytes behind a large body are the next request, small or large."""
+    rng = np.random.default_rng(1)
+    bodies = [rng.bytes(size) for size in (*SIZES, *reversed(SIZES))]
+    stream = b"".join(map(request_of, bodies))
+    async with connected(echo) as client:
+        sending = asyncio.create_task(client.send(*split(stream, rng, 40)))
+        for body in bodies:
+            assert await client.answer() == (200, body)
+        await sending
+
+
+async def test_body_in_chunks_is_whole() -> None:
+    """Its end is for the parser to find, and so is what comes behind it."""
+    rng = np.random.default_rng(2)
+    body = rng.bytes(700_000)
+    stream = chunked_request_of(split(body, rng, 20)) + request_of(body)
+    async with connected(echo) as client:
+        await client.send(*split(stream, rng, 25))
+        assert await client.answer() == (200, body)
+        assert await client.answer() == (200, body)
+
+
+async def test_client_may_wait_for_leave_to_send() -> None:
+    """RFC 9110 section 10.1.1."""
+    body = bytes(300_000)
+    head = request_of(body)[: -len(body)].replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n")
+    async with connected(echo) as client:
+        await client.send(head)
+        leave = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), SECONDS)
+        assert leave.startswith(b"HTTP/1.1 100 ")
+        await client.send(body)
+        assert await client.answer() == (200, body)
+
+
+@pytest.mark.parametrize("arrived", [0, 1, 100_000, 299_999])
+async def test_client_that_leaves_within_a_body_is_noticed(arrived: int) -> None:
+    """At whatever point."""
+    noticed = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, _send: object) -> None:  # noqa: ANN401 - ASGI
+        with pytest.raises(ClientDisconnected):
+            await BodyReader(MAX_BYTES).read(scope, receive, INFER)
+        noticed.set()
+
+    request = request_of(bytes(300_000))
+    async with connected(app) as client:
+        await client.send(request[: len(request) - 300_000 + arrived])
+        await asyncio.sleep(0.05)
+        client.writer.close()
+        await asyncio.wait_for(noticed.wait(), SECONDS)
+
+
+@pytest.mark.parametrize("arrived", [0, 1, 70_000, 150_000, 299_999])
+async def test_request_that_gives_up_on_its_body_leaves_the_next_one_alone(arrived: int) -> None:
+    """Its deadline passes; the rest comes later, is read past, and is no request."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        try:
+            async with asyncio.timeout(0.1 if scope["path"] == "/infer" else SECONDS):
+                body = bytes(await BodyReader(MAX_BYTES).read(scope, receive, INFER))
+        except TimeoutError:
+            body = b"late"
+        await send({"type": "http.response.start", "status": 200, "headers": [length_of(body)]})
+        await send({"type": "http.response.body", "body": body})
+
+    trap = request_of(b"a trap") * 6000
+    body, following = trap[:300_000], bytes(range(256)) * 1000
+    request = request_of(body)
+    begun = len(request) - len(body) + arrived
+    async with connected(app) as client:
+        await client.send(request[:begun])
+        assert await client.answer() == (200, b"late")
+        await client.send(request[begun:], request_of(following, "/predict"))
+        assert await client.answer() == (200, following)
+
+
+async def test_body_that_nobody_reads_is_read_past() -> None:
+    """An app may refuse by the head alone."""
+
+    async def refuse(_scope: object, _receive: object, send: Any) -> None:  # noqa: ANN401 - ASGI
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 401, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with connected(refuse) as client:
+        for size in (10, 70_000, 2_000_000, 10):
+            await client.send(request_of(bytes(size)))
+            assert await client.answer() == (401, b"")
+
+
+async def test_body_read_as_messages_by_another_app_is_whole() -> None:
+    """FastAPI knows nothing of the connection; nor does a request that is not the latest one."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        del scope[CONNECTION]
+        await echo(scope, receive, send)
+
+    rng = np.random.default_rng(3)
+    async with connected(app) as client:
+        for size in SIZES:
+            body = rng.bytes(size)
+            await client.send(*split(request_of(body), rng, 3))
+            assert await client.answer() == (200, body)
+
+
+async def test_announcement_takes_up_no_memory() -> None:
+    """Twenty clients announce 64 MB each and send one byte."""
+    head = request_of(b"")[:-4].replace(b"length: 0", b"length: %d" % MAX_BYTES) + b"\r\n\r\nx"
+    before = resident_bytes()
+    async with connected(echo) as client:
+        port = client.writer.get_extra_info("peername")[1]
+        others = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        for _, writer in others:
+            writer.write(head)
+        await asyncio.sleep(0.2)
+        assert resident_bytes() - before < MAX_BYTES
+        for _, writer in others:
+            writer.close()
+            await writer.wait_closed()
+
+
+def resident_bytes() -> int:
+    """Say how much memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+async def test_chunk_whose_size_comes_alone_is_waited_for() -> None:
+    """Nothing has come for the app then, which must not stop the reading."""
+    stream = chunked_request_of([b"hello", b"world"])
+    ends = [at + 1 for at, byte in enumerate(stream) if byte == ord("\n")]
+    async with connected(echo) as client:
+        for start, end in pairwise([0, *ends]):
+            await client.send(stream[start:end])
+            await asyncio.sleep(0.01)
+        assert await client.answer() == (200, b"helloworld")
+
+
+async def test_body_that_went_on_as_messages_ends_as_messages() -> None:
+    """What has come since the last message has its place before what is still to come."""
+    sent, laid = bytes(range(200)) * 1000, []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        message = await receive()
+        await asyncio.sleep(0.1)
+        body = message["body"]
+        place = memoryview(bytearray(len(sent) - len(body)))
+        laid.append(await scope[CONNECTION].receive_into(scope, place))
+        while message["more_body"]:
+            message = await receive()
+            body += message["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [length_of(body)]})
+        await send({"type": "http.response.body", "body": body})
+
+    request = request_of(sent)
+    async with connected(app) as client:
+        await client.send(request[:-150_000])
+        await asyncio.sleep(0.05)
+        await client.send(request[-150_000:])
+        assert await client.answer() == (200, sent)
+        assert laid == [False]

@@ -5,10 +5,24 @@ app once more to put the pieces together: for an image that is a third of all th
 """
 
 import asyncio
+import threading
 from typing import Final, Protocol
 
-_PIECE: Final = memoryview(bytearray(64 * 1024))
-"""Where every connection of the process reads: the parser keeps nothing of it."""
+_PIECE_BYTES: Final = 64 * 1024
+
+
+class _Pieces(threading.local):
+    """Where all connections of a thread read in turn.
+
+    Threat: a loop lets go of the interpreter while it reads, and another thread that read to the
+    same place would put one caller's bytes into another one's request.
+    """
+
+    def __init__(self) -> None:
+        self.place = memoryview(bytearray(_PIECE_BYTES))
+
+
+_PIECES: Final = _Pieces()
 
 
 class Reader(Protocol):
@@ -31,15 +45,16 @@ class Reader(Protocol):
 
 
 class Intake(asyncio.BufferedProtocol):
-    """Stand between a transport and the protocol of its connection.
+    """Stand between a transport and the protocol of its connection; made in the loop's thread.
 
     Cost: two calls of ours for each read, and for the rest of a large body no copy.
     """
 
-    __slots__ = ("_arrival", "_filled", "_place", "_reader")
+    __slots__ = ("_arrival", "_filled", "_piece", "_place", "_reader")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._piece = _PIECES.place
         self._place: memoryview | None = None
         self._filled = 0
         self._arrival: asyncio.Future[bool] | None = None
@@ -60,12 +75,12 @@ class Intake(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Name the place for what comes next."""
-        return _PIECE if self._place is None else self._place[self._filled :]
+        return self._piece if self._place is None else self._place[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""
         if self._place is None:
-            self._reader.data_received(_PIECE[:nbytes])
+            self._reader.data_received(self._piece[:nbytes])
             return
         self._filled += nbytes
         if self._filled == len(self._place):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
+import uvloop
 
 from gateway.dataplane.connection import CONNECTION
 from gateway.dataplane.paths import INFER, PREDICT
@@ -21,6 +23,7 @@ from gateway.http_server import DrainableState
 SIZES = (0, 1, 100, 65_000, 65_536, 65_537, 131_072, 200_000, 1_000_000)
 MAX_BYTES = 64 * 2**20
 SECONDS = 20.0
+ROUNDS = 400
 
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -284,3 +287,25 @@ async def test_body_that_went_on_as_messages_ends_as_messages() -> None:
         await client.send(request[-150_000:])
         assert await client.answer() == (200, sent)
         assert laid == [False]
+
+
+def test_servers_in_two_threads_share_no_memory() -> None:
+    """A loop reads while another one parses; many small requests, each with bytes of its own."""
+
+    def serve_and_ask(mark: int) -> int:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(count_right_answers(mark))
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(serve_and_ask, (1, 2))) == [ROUNDS, ROUNDS]
+
+
+async def count_right_answers(mark: int) -> int:
+    """Ask an app of this thread's own."""
+    async with connected(echo) as client:
+        right = 0
+        for number in range(ROUNDS):
+            body = bytes([mark]) * (number % 60_000 + 1000)
+            await client.send(request_of(body))
+            right += await client.answer() == (200, body)
+        return right

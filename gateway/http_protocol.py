@@ -69,6 +69,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if watch is not None:
                 watch.client_left()
         super().connection_lost(exc)
+        del self._intake  # as above
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Read on; refuse a head that is too large and close on one that takes too long.
@@ -151,11 +152,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             or self.parser.should_upgrade()
         ):
             return False
+        intake = self._intake
         self.flow.resume_reading()
         try:
-            is_whole = await self._intake.fill(place)
+            is_whole = await intake.fill(place)
         except asyncio.CancelledError:
-            self._catch_up(self._intake.give_back())
+            self._catch_up(intake.give_back())
             raise
         if not is_whole:
             raise ClientDisconnected

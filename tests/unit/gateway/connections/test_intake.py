@@ -1,6 +1,8 @@
 """Bodies over a real socket: each is whole, whatever its size and however it comes."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -287,6 +289,25 @@ async def test_body_that_went_on_as_messages_ends_as_messages() -> None:
         await client.send(request[-150_000:])
         assert await client.answer() == (200, sent)
         assert laid == [False]
+
+
+async def test_connection_is_gone_when_it_is_over() -> None:
+    """At once and not at the next collection, whose turn comes after many bodies."""
+    connections = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        connections.append(weakref.ref(scope[CONNECTION]))
+        await echo(scope, receive, send)
+
+    gc.disable()
+    try:
+        async with connected(app) as client:
+            await client.send(request_of(bytes(200_000)))
+            assert (await client.answer())[0] == 200
+        await asyncio.sleep(0.05)
+        assert [one() for one in connections] == [None]
+    finally:
+        gc.enable()
 
 
 def test_servers_in_two_threads_share_no_memory() -> None:

@@ -72,7 +72,7 @@ def running(
     Raises:
         ServerFailed: it exited, or was not ready within a minute.
     """
-    port, grpc_port = _free_port(), _free_port()
+    port, grpc_port = _free_ports(2)
     own_places = {"port": str(port), "grpc_port": str(grpc_port)}
     known: Mapping[str, str] = own_places | dict(places or {})
     arguments = [part.format_map(known) for part in command.arguments]
@@ -139,10 +139,13 @@ def _stat_fields(pid: int) -> list[str]:
     return text[text.rindex(")") + 2 :].split()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    """Find TCP ports that nobody uses; all are held until the last one is found: none is twice."""
+    with contextlib.ExitStack() as held:
+        listeners = [
+            held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 def _wait_until_ready(

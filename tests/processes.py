@@ -1,6 +1,7 @@
 """What Linux tells of processes."""
 
 import contextlib
+import resource
 from pathlib import Path
 
 
@@ -13,3 +14,9 @@ def children_of(process: int) -> list[int]:
             if int(rest.rpartition(")")[2].split()[1]) == process:
                 found.append(int(number))
     return found
+
+
+def resident_bytes(*pids: int) -> int:
+    """Add up what processes hold in memory."""
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    return sum(pages) * resource.getpagesize()

@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from inference.version_files import VersionPath
 from inference.vetter import Vetter
 from inference.vetting_records import VettingRecords
 from inference.vetting_report import VettingLimits
+from tests.processes import resident_bytes
 from tests.repositories import scaled_model, write_model
 from tests.serving import ROOT, Server, free_port
 from tests.unit.inference import hostile_models
@@ -136,9 +136,9 @@ async def test_hundred_of_a_kind_leave_memory_as_it_was(tmp_path: Path, kind: st
             await vetter.vet(path)
         reasons.append(refused.value.reason)
         if number == 9:
-            before = resident_bytes()
+            before = resident_bytes(os.getpid())
     assert len(set(reasons)) == 1, set(reasons)
-    assert resident_bytes() - before < 4 * 1024**2
+    assert resident_bytes(os.getpid()) - before < 4 * 1024**2
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,3 @@ async def test_damaged_files_never_harm_the_server(tmp_path: Path, count: int) -
         (folder / "1" / "model.onnx").write_bytes(turned)
         outcome = await vetter.judge(path)
         assert "could not be checked" not in str(outcome)
-
-
-def resident_bytes() -> int:
-    """Measure what this process holds in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

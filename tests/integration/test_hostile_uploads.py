@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile_uploads import MODEL, UPLOADS
-from tests.processes import children_of
+from tests.processes import children_of, resident_bytes
 from tests.repositories import scaled_model, write_model
 from tests.serving import Server, free_port
 from tests.verdicts import share_verdicts
@@ -130,17 +129,16 @@ def test_hundred_uploads_leave_the_server_as_it_was(
         refuse(traced, kind, number)
         check_answer(traced)
         if number == MANY // 5:
-            held = resident_bytes(traced)
-    assert resident_bytes(traced) - held < 8 * 1024**2
+            held = memory_of(traced)
+    assert memory_of(traced) - held < 8 * 1024**2
     assert contents_of(repository) == before
     check_trace(tmp_path / "trace", repository)
 
 
-def resident_bytes(server: Server) -> int:
+def memory_of(server: Server) -> int:
     """Add up what the server's processes hold in memory."""
     assert server.process is not None
     family = [server.process.pid]
     for pid in family:
         family += children_of(pid)
-    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in family]
-    return sum(pages) * resource.getpagesize()
+    return resident_bytes(*family)

@@ -1,1 +1,1 @@
-"""The control plane through the real app, with real credentials."""
+"""Connections of the HTTP server, over real sockets."""

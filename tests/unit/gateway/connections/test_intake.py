@@ -2,12 +2,12 @@
 
 import asyncio
 import gc
+import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,12 @@ from gateway.dataplane.request_body import BodyReader
 from gateway.errors import ClientDisconnected
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.http_server import DrainableState
+from tests.processes import resident_bytes
 
 SIZES = (0, 1, 100, 65_000, 65_536, 65_537, 131_072, 200_000, 1_000_000)
 MAX_BYTES = 64 * 2**20
 SECONDS = 20.0
 ROUNDS = 400
-
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -35,7 +35,12 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - A
     """Answer with the body, as a prediction reads it."""
     operation = INFER if scope["path"] == "/infer" else PREDICT
     body = bytes(await BodyReader(MAX_BYTES).read(scope, receive, operation))
-    await send({"type": "http.response.start", "status": 200, "headers": [length_of(body)]})
+    await answer_with(send, body)
+
+
+async def answer_with(send: Any, body: bytes, *, status: int = 200) -> None:  # noqa: ANN401 - ASGI
+    """Send an answer."""
+    await send({"type": "http.response.start", "status": status, "headers": [length_of(body)]})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -93,14 +98,8 @@ async def connected(app: App) -> AsyncIterator[Client]:
 
 def request_of(body: bytes, path: str = "/infer") -> bytes:
     """Write a request with a body of a known length."""
-    return (
-        b"POST %s HTTP/1.1\r\nhost: x\r\n%b: %b\r\n\r\n"
-        % (
-            path.encode(),
-            *length_of(body),
-        )
-        + body
-    )
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\n%b: %b\r\n\r\n" % (path.encode(), *length_of(body))
+    return head + body
 
 
 def chunked_request_of(pieces: Iterable[bytes]) -> bytes:
@@ -191,8 +190,7 @@ async def test_request_that_gives_up_on_its_body_leaves_the_next_one_alone(arriv
                 body = bytes(await BodyReader(MAX_BYTES).read(scope, receive, INFER))
         except TimeoutError:
             body = b"late"
-        await send({"type": "http.response.start", "status": 200, "headers": [length_of(body)]})
-        await send({"type": "http.response.body", "body": body})
+        await answer_with(send, body)
 
     trap = request_of(b"a trap") * 6000
     body, following = trap[:300_000], bytes(range(256)) * 1000
@@ -209,9 +207,7 @@ async def test_body_that_nobody_reads_is_read_past() -> None:
     """An app may refuse by the head alone."""
 
     async def refuse(_scope: object, _receive: object, send: Any) -> None:  # noqa: ANN401 - ASGI
-        headers = [(b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 401, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        await answer_with(send, b"", status=401)
 
     async with connected(refuse) as client:
         for size in (10, 70_000, 2_000_000, 10):
@@ -237,22 +233,17 @@ async def test_body_read_as_messages_by_another_app_is_whole() -> None:
 async def test_announcement_takes_up_no_memory() -> None:
     """Twenty clients announce 64 MB each and send one byte."""
     head = request_of(b"")[:-4].replace(b"length: 0", b"length: %d" % MAX_BYTES) + b"\r\n\r\nx"
-    before = resident_bytes()
+    before = resident_bytes(os.getpid())
     async with connected(echo) as client:
         port = client.writer.get_extra_info("peername")[1]
         others = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         for _, writer in others:
             writer.write(head)
         await asyncio.sleep(0.2)
-        assert resident_bytes() - before < MAX_BYTES
+        assert resident_bytes(os.getpid()) - before < MAX_BYTES
         for _, writer in others:
             writer.close()
             await writer.wait_closed()
-
-
-def resident_bytes() -> int:
-    """Say how much memory this process has."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 async def test_chunk_whose_size_comes_alone_is_waited_for() -> None:
@@ -279,8 +270,7 @@ async def test_body_that_went_on_as_messages_ends_as_messages() -> None:
         while message["more_body"]:
             message = await receive()
             body += message["body"]
-        await send({"type": "http.response.start", "status": 200, "headers": [length_of(body)]})
-        await send({"type": "http.response.body", "body": body})
+        await answer_with(send, body)
 
     request = request_of(sent)
     async with connected(app) as client:

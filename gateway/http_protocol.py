@@ -5,13 +5,12 @@ into the header, and answer bytes that are no HTTP with text instead of a proble
 """
 
 import asyncio
-from collections.abc import MutableMapping
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Headers
+from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Headers, Scope
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.watch import Watch
 from gateway.errors import ClientDisconnected, GatewayError, HeadTooLarge, RequestInvalid
@@ -62,7 +61,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Forget the head that will not come, and tell a request that its client has left."""
         self._stop_head_timer()
         if self.cycle is not None:
-            scope: MutableMapping[str, Any] = self.cycle.scope  # type: ignore[assignment] # holds ours
+            scope: Scope = self.cycle.scope  # type: ignore[assignment] # holds ours
             scope[LOST] = True
             scope.pop(CONNECTION, None)  # or each would live on in the other until a collection
             watch: Watch | None = scope.get(WATCH)
@@ -100,14 +99,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             raise ValueError(hosts)
-        scope: MutableMapping[str, Any] = self.scope  # type: ignore[assignment] # holds ours
+        scope: Scope = self.scope  # type: ignore[assignment] # holds ours
         scope[CONNECTION] = self
         super().on_headers_complete()
         self.headers = _Nowhere()
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
 
-    def answer(self, scope: MutableMapping[str, Any], headers: Headers, body: bytes) -> bool:
+    def answer(self, scope: Scope, headers: Headers, body: bytes) -> bool:
         """Write a whole 200; False where uvicorn has to send it: the last one, or in its turn.
 
         Cost: a third of what uvicorn takes, which searches every name and value for what must not
@@ -137,7 +136,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         cycle.on_response()
         return True
 
-    async def receive_into(self, scope: MutableMapping[str, Any], place: memoryview) -> bool:
+    async def receive_into(self, scope: Scope, place: memoryview) -> bool:
         """Fill a place with all that is missing of a body; False where it comes as messages only.
 
         Raises:

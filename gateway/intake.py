@@ -87,9 +87,6 @@ class Intake(asyncio.BufferedProtocol):
             self._reader.body_received()
             self._end(is_full=True)
 
-    def eof_received(self) -> None:
-        """Let the transport close."""
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the protocol, and then whoever waits for a body."""
         self._reader.connection_lost(exc)

@@ -13,12 +13,12 @@ from gateway.addresses import source_of
 from gateway.credentials import extract_credential
 from gateway.dataplane.codecs import choose_codec, form_of
 from gateway.dataplane.compression import compressed, wanted_coding
-from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Connection, Headers
+from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Connection, Headers, Scope
 from gateway.dataplane.idempotency import Asked, Idempotency, digest_of, read_key, replay_headers
 from gateway.dataplane.paths import INFER, PREDICT_ROUTE, Target, read_target
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.receipts import receipt_headers
-from gateway.dataplane.request_body import Body, BodyReader, Receive, Scope
+from gateway.dataplane.request_body import Body, BodyReader, Receive
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.timeouts import read_timeout
 from gateway.dataplane.watch import Deadlines, Watch

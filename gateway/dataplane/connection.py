@@ -13,17 +13,18 @@ CONNECTION: Final = "tollgate.connection"
 """Where the door finds the `Connection` of a request, if it has one that writes answers at once."""
 
 Headers = list[tuple[bytes, bytes]]
+Scope = MutableMapping[str, Any]
 
 
 class Connection(Protocol):
     """A connection that reads a body to where it is used, and writes an answer in one piece."""
 
-    async def receive_into(self, scope: MutableMapping[str, Any], place: memoryview) -> bool:
+    async def receive_into(self, scope: Scope, place: memoryview) -> bool:
         """Fill a place with all that is missing of a body; False where it comes as messages only.
 
         Raises:
             ClientDisconnected: nobody sends the rest.
         """
 
-    def answer(self, scope: MutableMapping[str, Any], headers: Headers, body: bytes) -> bool:
+    def answer(self, scope: Scope, headers: Headers, body: bytes) -> bool:
         """Answer 200; False where nothing was written and the answer has to be sent in parts."""

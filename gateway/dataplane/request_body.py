@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.dataplane.compression import Inflater, content_coding
-from gateway.dataplane.connection import CONNECTION, Connection
+from gateway.dataplane.connection import CONNECTION, Connection, Scope
 from gateway.dataplane.oip_answer import HEADER_LENGTH
 from gateway.dataplane.paths import INFER
 from gateway.errors import BodyTooLarge, ClientDisconnected, EncodingUnsupported, RequestInvalid
@@ -14,7 +14,6 @@ from gateway.errors import BodyTooLarge, ClientDisconnected, EncodingUnsupported
 Body = bytes | memoryview
 Headers = Sequence[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Scope = MutableMapping[str, Any]
 
 _ALIGNMENT: Final = 16
 _MAX_DIGITS: Final = 18

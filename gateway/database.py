@@ -7,11 +7,13 @@ when it begins (BEGIN IMMEDIATE), unless its connection has the execution option
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import aiosqlite
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -33,12 +35,7 @@ _BUSY_TIMEOUT_MILLISECONDS: Final = 15_000
 """SQLite has no queue: with several workers on a slow disk one of them may find the lock taken each
 time it looks, ten times a second."""
 
-_PRAGMAS: Final = (
-    f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}",  # first: the next one may have to wait
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-)
+_SECONDS_BEFORE_ANOTHER_TRY: Final = 0.01
 
 
 class SchemaMismatch(StartRefused):
@@ -193,10 +190,34 @@ async def check_schema(engine: AsyncEngine) -> None:
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     """Set a new connection up; the driver leaves BEGIN to us from here on."""
     connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
+    connection.run_async(_set_up)
+
+
+async def _set_up(connection: aiosqlite.Connection) -> None:
+    # First: the others may have to wait.
+    await connection.execute_fetchall(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}")
+    await _keep_write_ahead_log(connection)
+    await connection.execute_fetchall("PRAGMA synchronous = FULL")
+    await connection.execute_fetchall("PRAGMA foreign_keys = ON")
+
+
+async def _keep_write_ahead_log(connection: aiosqlite.Connection) -> None:
+    """Make the file one with a write-ahead log, if it is not yet.
+
+    Threat: of two that open a new file at once, SQLite refuses one without a wait, busy timeout or
+    not, since both have read what both would change.
+    """
+    clock = asyncio.get_running_loop().time
+    given_up_at = clock() + _BUSY_TIMEOUT_MILLISECONDS / 1000
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or clock() > given_up_at:
+                raise
+            await asyncio.sleep(_SECONDS_BEFORE_ANOTHER_TRY)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,16 +1,20 @@
 """The database of the records: how it is opened, migrated and judged."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, inspect, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.tables import metadata as catalogue_tables
+from gateway import database
 from gateway.database import SchemaMismatch, check_schema, close_engine, create_engine, migrate
 from gateway.models.routing_tables import metadata as routing_tables
 from gateway.models.tables import metadata as model_tables
@@ -108,6 +112,40 @@ async def test_sqlite_connections_are_set_up(
     """Every connection is durable and checks references."""
     async with engine.connect() as connection:
         assert await connection.scalar(text(f"PRAGMA {pragma}")) == value
+
+
+@pytest.fixture
+def other_opener(empty_url: str) -> Iterator[sqlite3.Connection]:
+    """Hold a new file that has no write-ahead log yet, and is about to be written."""
+    path = make_url(empty_url).database
+    assert path is not None
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+async def test_new_file_that_another_opens_too_is_waited_for(
+    engine: AsyncEngine, other_opener: sqlite3.Connection
+) -> None:
+    """SQLite itself does not wait here, whatever its timeout."""
+    opening = asyncio.create_task(check_schema(engine))
+    await asyncio.sleep(0.1)
+    assert not opening.done()
+    other_opener.execute("ROLLBACK")
+    with pytest.raises(SchemaMismatch):
+        await opening
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("other_opener")
+async def test_new_file_that_stays_locked_is_given_up(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that cannot be does not wait for ever."""
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_MILLISECONDS", 50)
+    with pytest.raises(OperationalError, match="locked"):
+        await check_schema(engine)
 
 
 async def test_foreign_keys_hold(engine: AsyncEngine) -> None:

@@ -162,6 +162,7 @@ def _create_sqlite(url: URL) -> AsyncEngine:
     engine = create_async_engine(url, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "invalidate", _release_sqlite)
     return engine
 
 
@@ -228,6 +229,18 @@ def _begin_sqlite(connection: Connection) -> None:
     """
     is_read_only = connection.get_execution_options().get("postgresql_readonly", False)
     connection.exec_driver_sql("BEGIN" if is_read_only else "BEGIN IMMEDIATE")
+
+
+def _release_sqlite(
+    connection: DBAPIConnection, _entry: ConnectionPoolEntry, _error: BaseException | None
+) -> None:
+    """Roll back what a connection is left in that is about to be thrown away.
+
+    Threat: one whose caller was cancelled within a query is closed with that query open, which
+    SQLite puts off, with the lock that it holds, until the garbage collector finds the query.
+    """
+    with suppress(asyncio.CancelledError, sqlite3.Error, ValueError):
+        connection.run_async(aiosqlite.Connection.rollback)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -20,6 +20,11 @@ from gateway.models.routing_tables import metadata as routing_tables
 from gateway.models.tables import metadata as model_tables
 
 
+_LONG_QUERY = """
+WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000000)
+SELECT count(*) FROM numbers UNION ALL SELECT 1"""
+
+
 @pytest.fixture
 async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
     """Open an empty database of either kind."""
@@ -174,6 +179,32 @@ async def test_writers_that_read_first_do_not_fail(engine: AsyncEngine) -> None:
     await asyncio.gather(*(count_up() for _ in range(20)))
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT revision FROM catalog_revision")) == 21
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+async def test_cancelled_transaction_holds_no_lock(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever keeps the cancelled task, and with it the open query, keeps nothing locked."""
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_MILLISECONDS", 2000)
+    await migrate(engine)
+    has_written = asyncio.Event()
+
+    async def read_for_long() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE catalog_revision SET revision = 7"))
+            has_written.set()
+            await connection.execute(text(_LONG_QUERY))
+
+    leaver = asyncio.create_task(read_for_long())
+    await has_written.wait()
+    await asyncio.sleep(0.05)
+    leaver.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaver
+    async with engine.begin() as connection:
+        found = await connection.scalar(text("SELECT revision FROM catalog_revision"))
+    assert (found, leaver.cancelled()) == (1, True)
 
 
 async def test_reader_is_not_held_up_by_a_writer(engine: AsyncEngine) -> None:

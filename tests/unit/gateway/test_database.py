@@ -19,7 +19,6 @@ from gateway.database import SchemaMismatch, check_schema, close_engine, create_
 from gateway.models.routing_tables import metadata as routing_tables
 from gateway.models.tables import metadata as model_tables
 
-
 _LONG_QUERY = """
 WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000000)
 SELECT count(*) FROM numbers UNION ALL SELECT 1"""

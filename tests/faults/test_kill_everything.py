@@ -1,4 +1,4 @@
-"""Workers, the server, Redis and PostgreSQL are killed at random under load: I1 to I5, and I8.
+"""Workers, the server, Redis, PostgreSQL and closings are killed at random under load: I1-I5, I8.
 
 The load comes through Nginx; in the end its log, the limiter, the journals and the ledger agree.
 
@@ -14,10 +14,12 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.faults.kill_closings import Closings
 from tests.faults.kill_load import LANES, UNKNOWN, KillLoad
 from tests.fronted import NO_ADDRESS_LIMITS, Front, running_front
 from tests.load import Caller
@@ -26,8 +28,14 @@ from tests.postgres_server import PostgresServer, name_of
 from tests.redis_server import RedisServer, running_redis
 from tests.stack import Stack
 
-KINDS = {"redis": 35, "postgres": 33, "worker": 26, "server": 6}
+KINDS = {"redis": 32, "postgres": 29, "worker": 25, "server": 6, "closing": 8}
 """What is killed, and how often of a hundred; a worker takes seconds of CPU to start again."""
+
+KILLS_EACH = 40
+"""How many kills there are for each month that is to be closed."""
+
+PEACE = 0.4
+"""How often a closing is not killed itself, but loses its database."""
 
 SECOND_SHARE = 0.25
 """How often something else is killed before the first is back: during adoption, in a commit."""
@@ -77,6 +85,7 @@ class Machine:
     front: Front
     redis: RedisServer
     postgres: PostgresServer
+    closings: Closings
     report: Report = field(default_factory=Report)
     sequence: int = 0
     ids: set[str] = field(default_factory=set)
@@ -88,6 +97,8 @@ class Machine:
 
     def kill(self, kind: str, moments: random.Random) -> bool:
         """Kill one thing, and start again what does not start itself; False if it was not there."""
+        if kind == "closing":
+            return self._disturb_closing(moments)
         if kind == "worker":
             pids = self.stack.worker_pids()
             with contextlib.suppress(ProcessLookupError):
@@ -107,21 +118,31 @@ class Machine:
 
     def ask(self, statement: str) -> list[tuple[object, ...]]:
         """Ask the ledger's database."""
-        url = self.stack.settings["TOLLGATE_DATABASE_URL"]
-        return self.postgres.ask(statement, database=name_of(url))
+        return self.closings.ask(statement)
+
+    def _disturb_closing(self, moments: random.Random) -> bool:
+        """Kill a closing at some moment of it, or its database under it."""
+        if not self.closings.begin(moments):
+            return False
+        if moments.random() > PEACE:
+            return self.closings.kill()
+        self.kill("postgres", moments)
+        self.closings.wait()
+        return True
 
 
 @pytest.fixture
 def machine(tmp_path: Path, own_postgres: PostgresServer) -> Iterator[Machine]:
     """Run three workers on Redis and PostgreSQL of their own."""
     url = own_postgres.create_database()
+    ask = partial(own_postgres.ask, database=name_of(url))
     (tmp_path / "redis").mkdir()
     with running_redis(tmp_path / "redis") as redis:
         settings = {"redis_url": redis.url, "database_url": url}
         with running_front(
             tmp_path, workers=3, settings=settings, nginx=NO_ADDRESS_LIMITS
         ) as front:
-            yield Machine(front, redis, own_postgres)
+            yield Machine(front, redis, own_postgres, Closings(front.stack, ask))
 
 
 def make_callers(stack: Stack) -> list[Caller]:
@@ -204,6 +225,7 @@ async def kill_under_load(machine: Machine, kills: int) -> KillLoad:
     """Make so many kills, comparing the bill now and then, and return the load that saw them."""
     moments = random.Random(SEED)  # noqa: S311 - moments, not secrets
     callers = await asyncio.to_thread(make_callers, machine.stack)
+    machine.sequence = await asyncio.to_thread(machine.closings.plant, max(1, kills // KILLS_EACH))
     load, began = KillLoad(machine.front, callers), time.monotonic()
     running = asyncio.create_task(load.run())
     await until_served(load, machine)
@@ -252,6 +274,7 @@ def finish(machine: Machine, load: KillLoad) -> Report:
     machine.stack.start()
     asyncio.run(ask_a_little(load))
     check(machine, load)
+    machine.closings.finish()
     machine.front.wait_for_the_bill()
     reconcile(machine)
     assert machine.stack.stop() == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_revocation_under_load import revoke_under_load
+from tests.integration.test_revocation_under_load import make_callers, revoke_under_load
 from tests.redis_server import running_redis
 from tests.serving import free_port
 from tests.stack import Stack, running_stack
@@ -116,4 +116,4 @@ def four(tmp_path: Path) -> Iterator[Stack]:
 
 def test_no_acceptance_starts_after_a_revocation_on_any_worker(four: Stack) -> None:
     """They learn of it by the counter that they share."""
-    revoke_under_load(four, 40)
+    revoke_under_load(four, make_callers(four, 40))

@@ -56,6 +56,9 @@ SPOOFED = {
     "X-HTTP-Method-Override": "DELETE",
     "Proxy": "http://192.0.2.1",
     "Via": "1.1 evil",
+    "Traceparent": f"00-{'e' * 32}-{'1' * 16}-01",
+    "Tracestate": "evil=1",
+    "Baggage": "tenant=evil",
 }
 
 

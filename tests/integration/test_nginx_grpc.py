@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from tests.load import Caller
 from tests.nginx_server import NginxServer, newer_nginx, running_nginx
 from tests.population import make_caller, make_plan, make_tenant, populate
 from tests.redis_server import running_redis
+from tests.serving import free_port
 from tests.typed_models import write_float_models
 
 CAP = 256 * 1024
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 ROWS = np.array([[0.5], [-2.0]], np.float32)
 
 
@@ -93,6 +97,25 @@ async def test_addresses_of_callers_come_from_nginx(front: Front) -> None:
             "PERMISSION_DENIED",
             "network_not_allowed",
         )
+
+
+async def test_trace_of_a_caller_has_no_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody outside chooses to which trace his call belongs; no collector is needed to see it."""
+    monkeypatch.setenv("TOLLGATE_TRACES", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    with grpc_front(tmp_path) as front:
+        async with calling(front.nginx) as caller:
+            told = await caller.call(
+                "ServerLive", metadata=[("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")]
+            )
+        request_id = told.metadata["x-request-id"]
+        front.stack.wait_until(lambda: request_id in front.stack.log(), "the line of the call")
+        [line] = [each for each in front.stack.log().splitlines() if request_id in each]
+    trace_id = json.loads(line)["trace_id"]
+    assert re.fullmatch("[0-9a-f]{32}", trace_id)
+    assert trace_id != TRACE
 
 
 async def test_refusal_of_the_gateway_comes_through(front: Front) -> None:

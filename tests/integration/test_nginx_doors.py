@@ -104,7 +104,7 @@ OPERATORS_ONLY = [
 
 @pytest.mark.parametrize("target", OPERATORS_ONLY)
 def test_operation_of_the_platform_is_refused_from_elsewhere(edge: Edge, target: str) -> None:
-    """A stolen admin key is of no use to a stranger."""
+    """However the target is spelt; `test_nginx_operators.py` asks for all of them."""
     answer = ask(edge.nginx, "GET", target, source=f"127.0.1.{OPERATORS_ONLY.index(target)}")
     assert (answer.status, answer.body["code"]) == (403, "network_not_allowed")
 

@@ -15,7 +15,7 @@ from gateway.dataplane.codecs import choose_codec, form_of
 from gateway.dataplane.compression import compressed, wanted_coding
 from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Connection, Headers, Scope
 from gateway.dataplane.idempotency import Asked, Idempotency, digest_of, read_key, replay_headers
-from gateway.dataplane.paths import INFER, PREDICT_ROUTE, Target, read_target
+from gateway.dataplane.paths import INFER, Target, read_target, route_of
 from gateway.dataplane.prediction import Answer, Call, PredictionPath
 from gateway.dataplane.receipts import receipt_headers
 from gateway.dataplane.request_body import Body, BodyReader, Receive
@@ -53,7 +53,8 @@ class PredictionDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every failure becomes a problem document."""
         request_id = self._request_ids.take(scope["headers"])
-        exchange = self._observer.begin(scope, request_id, route=PREDICT_ROUTE)
+        route = route_of(scope["raw_path"])
+        exchange = self._observer.begin(scope, request_id, route=route)
         try:
             outcome = await self._outcome(scope, receive, exchange)
             self._observer.finish(exchange)
@@ -103,7 +104,6 @@ class PredictionDoor:
             raise MethodNotAllowed("POST")
         exchange.principal = principal
         target = read_target(scope["raw_path"])
-        exchange.route = target.route
         seconds = read_timeout(headers, self._timeout_seconds)
         exchange.model = model = path.resolve(
             principal, target.name, target.selection, request_id=exchange.request_id

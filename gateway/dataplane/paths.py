@@ -13,9 +13,8 @@ from inference.routing import UNNAMED, Selection
 
 PREDICT: Final = "predict"
 INFER: Final = "infer"
-PREDICT_ROUTE: Final = "/v1/models/{model}:predict"
 _ROUTES: Final = {
-    (PREDICT, None): PREDICT_ROUTE,
+    (PREDICT, None): "/v1/models/{model}:predict",
     (PREDICT, b"versions"): "/v1/models/{model}/versions/{version}:predict",
     (PREDICT, b"labels"): "/v1/models/{model}/labels/{label}:predict",
     (INFER, None): "/v2/models/{model}/infer",
@@ -67,7 +66,7 @@ def read_target(raw_path: bytes) -> Target:
             path.
     """
     path = raw_path.partition(b"?")[0]
-    operation = PREDICT if path.startswith(b"/v1/") else INFER
+    operation = _operation_of(path)
     match = (_PREDICT if operation == PREDICT else _INFER).fullmatch(path)
     if match is None:
         raise ModelNameInvalid
@@ -82,6 +81,17 @@ def read_target(raw_path: bytes) -> Target:
     return Target(operation, _ROUTES[operation, kind], name, selection)
 
 
+def route_of(raw_path: bytes) -> str:
+    """Return the template of a path as it was sent; the shortest of its protocol for a wrong name.
+
+    Nothing is told of the path: this is for counts of requests whose caller is not known yet.
+    """
+    try:
+        return read_target(raw_path).route
+    except ModelNameInvalid:
+        return _ROUTES[_operation_of(raw_path), None]
+
+
 def read_names(name: str, version: str) -> tuple[str, Selection]:
     """Read a model's name and version as messages hold them; no version is the empty text.
 
@@ -91,6 +101,10 @@ def read_names(name: str, version: str) -> tuple[str, Selection]:
     if _NAME.fullmatch(name) is None or (version and _VERSION.fullmatch(version) is None):
         raise ModelNameInvalid
     return name, Selection(version=version) if version else UNNAMED
+
+
+def _operation_of(raw_path: bytes) -> str:
+    return PREDICT if raw_path.startswith(b"/v1/") else INFER
 
 
 def _unquoted(text: bytes, form: re.Pattern[str]) -> str:

@@ -7,6 +7,8 @@ from gateway.observability.exchange import METHODS, Exchange
 from gateway.observability.meter import Counter, Histogram, Meter
 
 UNKNOWN_MODEL: Final = "unknown"
+_PREDICTIONS: Final = (":predict", "/infer", "/ModelInfer")
+"""How the routes of predictions end."""
 
 
 class _Parts:
@@ -77,4 +79,4 @@ def _model_of(exchange: Exchange) -> str:
     """
     if exchange.model is not None:
         return exchange.model.name
-    return UNKNOWN_MODEL if exchange.route.endswith((":predict", "/ModelInfer")) else ""
+    return UNKNOWN_MODEL if exchange.route.endswith(_PREDICTIONS) else ""

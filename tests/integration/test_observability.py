@@ -18,6 +18,8 @@ import pytest
 
 from gateway.observability.catalogue import CATALOGUE
 from gateway.observability.meter import Kind
+from inference.protocol.open_inference_pb2 import ModelInferRequest
+from tests.grpc_door import grpc_caller
 from tests.load import Caller, ClientLog, run_load
 from tests.population import make_caller, make_plan, make_tenant
 from tests.prometheus_server import CONFIGURATION, PrometheusServer, running_prometheus
@@ -26,10 +28,19 @@ from tests.serving import ROOT, free_port
 from tests.stack import Stack
 
 DASHBOARD = ROOT / "observability" / "grafana" / "dashboards" / "tollgate.json"
-PREDICTED = 'sum(tollgate_requests_total{route=~".*:predict",status="2xx"})'
+V1 = "/v1/models/{model}:predict"
+V2 = "/v2/models/{model}/infer"
+GRPC = "/inference.GRPCInferenceService/ModelInfer"
+PREDICTED = f'sum(tollgate_requests_total{{route="{V1}",status="2xx"}})'
 REQUESTS = 600
 REFUSED = 20
+NEW = 3
+"""Requests of each kind in the protocols that are not V1."""
+
 NAMES = re.compile(r"\btollgate_[a-z_]+\b")
+MATCHED = re.compile(r'route=~\\?"([^"\\]+)')
+NUMERIC = [6480, 3, 1, 2, 1]
+CATEGORICAL = ["no", "no", "no", "no", "yes", "no"]
 
 
 @dataclass
@@ -71,6 +82,36 @@ def load(stack: Stack, caller: Caller, log: ClientLog) -> None:
         assert stack.predict("tg_live_nobody", {}).status == 401
 
 
+async def load_others(stack: Stack, key: str) -> None:
+    """Send predictions and refusals as the Open Inference Protocol has them."""
+    tensors: list[dict[str, Any]] = [
+        {"name": "numeric", "shape": [1, 5], "datatype": "FP32", "data": NUMERIC},
+        {"name": "categorical", "shape": [1, 6], "datatype": "BYTES", "data": CATEGORICAL},
+    ]
+    message = ModelInferRequest(model_name="housing")
+    for tensor, field in zip(tensors, ("fp32_contents", "bytes_contents"), strict=True):
+        given = message.inputs.add(**{name: tensor[name] for name in ("name", "datatype", "shape")})
+        data = tensor["data"]
+        values = [each.encode() for each in data] if field == "bytes_contents" else data
+        getattr(given.contents, field).extend(values)
+    target = f"127.0.0.1:{stack.settings['TOLLGATE_GRPC_PORT']}"
+    async with grpc_caller(target) as caller:
+        for who in [key, "tg_live_nobody"] * NEW:
+            told = await caller.call("ModelInfer", message, key=who)
+            assert told.code == ("OK" if who == key else "UNAUTHENTICATED"), told
+    for _ in range(NEW):
+        for method, model, who, status in (
+            ("POST", "housing", key, 200),
+            ("POST", "housing", "tg_live_nobody", 401),
+            ("GET", "housing", key, 405),
+            ("POST", "nothing", key, 404),
+        ):
+            answer = await asyncio.to_thread(
+                stack.call, method, f"/v2/models/{model}/infer", key=who, body={"inputs": tensors}
+            )
+            assert answer.status == status
+
+
 async def stormy_load(stack: Stack, caller: Caller) -> ClientLog:
     """Send predictions, and kill a worker once some are answered."""
     log = ClientLog()
@@ -106,6 +147,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     (folder / "data").mkdir()
     with running_redis(folder) as redis:
         settings = {"TOLLGATE_REDIS_URL": redis.url, "TOLLGATE_METRICS_LISTEN": address}
+        settings |= {"TOLLGATE_GRPC_PORT": str(free_port())}
         stack = Stack(folder / "data", free_port(), settings=settings)
         stack.start()
         try:
@@ -119,6 +161,7 @@ def observe(stack: Stack, prometheus: PrometheusServer, address: str) -> Observe
     """Load the server with a worker killed between two loads, and another in a third."""
     caller = make_caller(stack, make_tenant(stack, make_plan(stack)))
     calm = ClientLog()
+    asyncio.run(load_others(stack, caller.api_key))
     load(stack, caller, calm)
     prometheus.catch_up()
     stack.kill_worker(stack.worker_pids()[0])
@@ -138,8 +181,35 @@ def test_counts_are_the_clients_own(observed: Observed) -> None:
     """Over both workers and the one that took a killed one's place, to the last request."""
     assert len(observed.calm.served) == 2 * REQUESTS
     assert observed.counted_calm == 2 * REQUESTS
-    refused = observed.prometheus.number('sum(tollgate_requests_total{code="unauthenticated"})')
-    assert refused == 2 * REFUSED
+    refused = 'sum(tollgate_requests_total{code="unauthenticated",route=~".*:predict"})'
+    assert observed.prometheus.number(refused) == 2 * REFUSED
+
+
+def test_every_protocol_is_counted_under_its_own_route(observed: Observed) -> None:
+    """Also who is refused before anything is read, and for a model that there is not."""
+    series = observed.prometheus.query(
+        'sum by (route, model, code) (tollgate_requests_total{route=~".*/(infer|ModelInfer)"})'
+    )
+    names = ("route", "model", "code")
+    counted = {tuple(each["metric"].get(name, "") for name in names) for each in series}
+    assert counted == {
+        (V2, "housing", ""),
+        (V2, "unknown", "unauthenticated"),
+        (V2, "unknown", "method_not_allowed"),
+        (V2, "unknown", "model_not_found"),
+        (GRPC, "housing", ""),
+        (GRPC, "unknown", "unauthenticated"),
+    }
+    assert {float(each["value"][1]) for each in series} == {NEW}
+
+
+def test_dashboard_and_alarms_see_predictions_of_every_protocol() -> None:
+    """A matcher of routes that knows one of them alone hides the others."""
+    text = DASHBOARD.read_text() + (CONFIGURATION / "alerts.yml").read_text()
+    matchers = MATCHED.findall(text)
+    assert matchers
+    for matcher in matchers:
+        assert [route for route in (V1, V2, GRPC) if not re.fullmatch(matcher, route)] == []
 
 
 def test_kill_under_load_loses_no_count(observed: Observed) -> None:

@@ -7,6 +7,7 @@ each limit, from where Redis was, and tells Redis later what it admitted.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.limits.errors import LimitError, StaleCatalogue
@@ -35,6 +36,14 @@ PREFIX = "tollgate"
 WHEN_AWAY = "limits go on without Redis, each worker with its share"
 _SECOND_US = 1_000_000
 _NONE = 0  # the revision of a tenant of which Redis knows none
+
+
+@dataclass(slots=True)
+class _Past:
+    """What was counted on the way to nodes that are gone."""
+
+    operations: int = 0
+    lost: int = 0
 
 
 class RedisLimiter:
@@ -85,6 +94,7 @@ class RedisLimiter:
         self._known = KnownCallers(prefix, monotonic_ns=monotonic_ns)
         self._clocks = clocks
         self._trips: dict[RedisLink, RedisTrips] = {}
+        self._past = _Past()
         self._epoch = 0
         self._least_revision: float = 0
         self._alone = LoneDecisions(
@@ -96,7 +106,7 @@ class RedisLimiter:
         )
         nodes.on_up = self._take_up
         nodes.on_doubt = self._let_go
-        nodes.on_map = self._send_unsent
+        nodes.on_map = self._follow_map
 
     @property
     def is_shared(self) -> bool:
@@ -111,22 +121,22 @@ class RedisLimiter:
     @property
     def outages(self) -> int:
         """How often a Redis was given up since the start."""
-        return sum(link.counters.outages for link in self._nodes.links)
+        return self._nodes.counters.outages
 
     @property
     def trips(self) -> int:
         """Calls that Redis answered in time."""
-        return sum(link.counters.trips for link in self._nodes.links)
+        return self._nodes.counters.trips
 
     @property
     def shared_operations(self) -> int:
         """Admissions and releases in all calls; by `trips`: how many shared one."""
-        return sum(trips.operations for trips in self._trips.values())
+        return self._past.operations + sum(trips.operations for trips in self._trips.values())
 
     @property
     def lost_releases(self) -> int:
         """Releases that could not be told; leases expire, units and rate stay consumed."""
-        return sum(trips.unsent.lost for trips in self._trips.values())
+        return self._past.lost + sum(trips.unsent.lost for trips in self._trips.values())
 
     async def open(self) -> None:
         """Connect to Redis; where it is away, warn and begin with the local share."""
@@ -169,8 +179,9 @@ class RedisLimiter:
             seen=self._seen_at_first if after is None else after.newest,
         )
         link = self._nodes.link_of(caller.tenant.slot)
-        if link.is_up:
-            verdict = await self._trips[link].admit(admission)
+        trips = self._trips.get(link)
+        if trips is not None and link.is_up:
+            verdict = await trips.admit(admission)
             if verdict is not None:
                 return _open(verdict, epoch=epoch)
         if self._must_confirm and revision is not None and after is None:
@@ -179,7 +190,9 @@ class RedisLimiter:
         try:
             return await self._alone.admit(admission)
         except LimitError:
-            verdict = await self._trips[link].wait_for(admission) if admission.is_pending else None
+            if trips is None or not admission.is_pending:
+                raise
+            verdict = await trips.wait_for(admission)
             if verdict is None:
                 raise
         return _open(verdict, epoch=epoch)
@@ -254,6 +267,16 @@ class RedisLimiter:
                 count_held(tenant.leases, now_us)
                 for lease, ends_us in tenant.leases.items():
                     self._trips[link].send(hold_of(tenant, lease, ends_us - now_us))
+
+    def _follow_map(self) -> None:
+        """Go on with the nodes that there are, and forget those that are gone and owe nothing."""
+        self._send_unsent()
+        for link in self._trips.keys() - set(self._nodes.links):
+            trips = self._trips[link]
+            if trips.is_idle and len(self._trips) > 1:  # one is kept for what has no node yet
+                del self._trips[link]
+                self._past.operations += trips.operations
+                self._past.lost += trips.unsent.lost
 
     def _send_unsent(self) -> None:
         """Send what was kept to whoever is in charge of it now."""

@@ -126,6 +126,7 @@ class RedisLink:
         when_away: str,
         is_member: bool = False,
         times: LinkTimes | None = None,
+        counters: LinkCounters | None = None,
     ) -> None:
         """Connect nothing yet.
 
@@ -137,6 +138,7 @@ class RedisLink:
             when_away: what a warning says while it does not.
             is_member: whether the server is known to be a node of a cluster.
             times: the budget of a call and the pause between probes.
+            counters: where to count; None: in counters of its own.
         """
         self._make_connection = make_connection
         self._script = script
@@ -159,7 +161,7 @@ class RedisLink:
         """The calls under way are late; Redis may be there still."""
 
         self.on = LinkEvents()
-        self.counters = LinkCounters()
+        self.counters = counters or LinkCounters()
 
     async def open(self) -> None:
         """Connect, or warn and go on trying in the background."""

@@ -17,7 +17,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import RedisError
 
 from gateway.limits.redis_address import CONNECT_SECONDS, MakeConnection, Place, RedisAddress, ask
-from gateway.limits.redis_link import LinkTimes, RedisLink, is_clustered
+from gateway.limits.redis_link import LinkCounters, LinkTimes, RedisLink, is_clustered
 
 SLOTS = REDIS_CLUSTER_HASH_SLOTS
 
@@ -64,6 +64,9 @@ class RedisNodes:
         self._prefix = prefix
         self._when_away = when_away
         self._times = times or LinkTimes()
+        self.counters = LinkCounters()
+        """Of all links, also of those to nodes that are gone, so that no count ever falls."""
+
         self._links: dict[Place | None, RedisLink] = {None: self._link_to(self._address.connect)}
         self._by_slot = [self._links[None]] * SLOTS
         self._reading: asyncio.Task[None] | None = None
@@ -112,6 +115,7 @@ class RedisNodes:
             when_away=self._when_away,
             is_member=bool(probe_key),
             times=self._times,
+            counters=self.counters,
         )
         link.on.up = lambda: self.on_up(link)
         link.on.doubt = lambda: self.on_doubt(link)

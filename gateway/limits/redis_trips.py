@@ -88,6 +88,11 @@ class RedisTrips:
         self.epoch = 0
         """How often the link has come up."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits, nothing is under way and nothing is kept for later."""
+        return self._coalescer.is_idle and not self._calls and not self.unsent.is_kept
+
     async def drain(self) -> None:
         """Wait until nothing waits and nothing is under way."""
         await self._coalescer.drain()

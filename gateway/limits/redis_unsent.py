@@ -18,6 +18,11 @@ class Unsent:
         self.lost = 0
         """Releases that are never told; leases expire, units and rate stay consumed."""
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self._releases)
+
     def keep(self, release: Release) -> None:
         """Keep one that was not sent."""
         if len(self._releases) < _MOST:

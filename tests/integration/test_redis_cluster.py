@@ -77,6 +77,16 @@ def limits_of(cluster: RedisCluster, node: RedisNode, *, burst: int) -> Policy:
     return policy(tenant=tenant, rate=0.001, burst=burst, units=burst, in_flight=burst)
 
 
+def counts_of(limiter: RedisLimiter) -> dict[str, int]:
+    """Read what metrics follow, which may never fall."""
+    return {
+        "trips": limiter.trips,
+        "outages": limiter.outages,
+        "operations": limiter.shared_operations,
+        "lost": limiter.lost_releases,
+    }
+
+
 async def count_admitted(limiter: RedisLimiter, limits: Policy, attempts: int) -> int:
     """Count what gets in."""
     return sum([await admitted(limiter, limits) for _ in range(attempts)])
@@ -157,6 +167,10 @@ async def test_replica_takes_over(own_cluster: RedisCluster) -> None:
         )
         lost.kill()
         assert await count_admitted(limiter, limits, 2) == 2
+        counted = counts_of(limiter)
         await until_shared(limiter)
+        fallen = {name for name, now in counts_of(limiter).items() if now < counted[name]}
+        assert fallen == set()
+        assert limiter._trips.keys() == set(limiter._nodes.links)
         assert await count_admitted(limiter, limits, 6) == 2
     assert replica.ask("ROLE")[0] == b"master"

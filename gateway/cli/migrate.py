@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Annotated
 
 import typer
 from alembic.util import CommandError
@@ -15,27 +16,36 @@ from gateway.settings import Settings, load_settings
 
 _STEP_SECONDS = 3600.0
 
+NoToken = Annotated[
+    bool,
+    typer.Option(
+        "--no-token", help="Show no token for the first admin, where a log would keep it."
+    ),
+]
+
 
 def register(program: typer.Typer) -> None:
     """Add the command."""
     program.command("migrate")(run_migrations)
 
 
-def run_migrations(*, as_json: Json = False) -> None:
+def run_migrations(*, no_token: NoToken = False, as_json: Json = False) -> None:
     """Make the database, or bring it up to date.
 
     Example: TOLLGATE_DATA_DIR=/srv/tollgate tollgate migrate
     """
-    asyncio.run(_migrate(load_settings()))
+    asyncio.run(_migrate(load_settings(), shows_token=not no_token))
     if as_json:
         show_json({"migrated": True})
     else:
         typer.echo("the database is up to date")
 
 
-async def _migrate(settings: Settings) -> None:
+async def _migrate(settings: Settings, *, shows_token: bool) -> None:
     """Bring the database up to date; whoever makes a new one is shown how to get in."""
     await bring_up_to_date(settings)
+    if not shows_token:
+        return
     async with contextlib.AsyncExitStack() as stack:
         engine = open_engine(settings)
         stack.push_async_callback(engine.dispose)

@@ -16,6 +16,7 @@ from gateway.cli.failures import USER_ERRORS, one_line
 from gateway.cli.server import run_server
 from gateway.data_folder import keep_new_files_private
 from gateway.observability.board import Board
+from gateway.observability.log_lines import STANDARD_ERROR
 from gateway.services import Services
 from gateway.settings import load_settings
 from gateway.supervisor.occupancy import Occupancy, Place
@@ -44,7 +45,9 @@ def main() -> None:
             os.write(reports, json.dumps({"step": step, **members}).encode() + b"\n")
 
     async def announce(services: Services) -> None:
-        await tell_first_token(services.engine, actor=system("serve"))
+        # Threat: a log is kept, and whoever reads it would make himself an admin.
+        if os.isatty(STANDARD_ERROR):
+            await tell_first_token(services.engine, actor=system("serve"))
         report(READY, models=sorted({model.name for model in services.registry.models()}))
 
     try:

@@ -12,6 +12,7 @@ from tests.integration.test_revocation_under_load import make_callers, revoke_un
 from tests.redis_server import running_redis
 from tests.serving import free_port
 from tests.stack import Stack, running_stack
+from tests.unit.gateway.cli.terminal import Terminal
 
 
 @pytest.fixture
@@ -40,6 +41,17 @@ def test_socket_that_a_killed_server_left_is_replaced(stack: Stack) -> None:
     assert stack.unix_socket.exists()
     stack.start()
     assert stack.call("GET", "/healthz/ready").status == 200
+
+
+def test_first_token_is_not_in_the_log(tmp_path: Path) -> None:
+    """A new installation without any credential tells no file how to get in."""
+    stack = Stack(tmp_path, workers=1, keys={"admin_key": "none"})
+    environment = {"TOLLGATE_DATA_DIR": str(tmp_path)}
+    assert Terminal(environment).run("migrate", "--no-token").status == 0
+    stack.start()
+    assert stack.stop() == 0
+    assert "tg_boot_" not in stack.log()
+    assert "tg_boot_" in Terminal(environment).run("admin", "bootstrap").err
 
 
 def test_dead_worker_is_replaced(stack: Stack) -> None:

@@ -113,6 +113,12 @@ def test_example_shows_the_defaults() -> None:
     assert variables_of_compose_file() == defaults
 
 
+def test_first_token_is_in_no_log_of_the_engine() -> None:
+    """Whoever may read logs would make himself an admin; `serve` shows it on a terminal alone."""
+    assert SERVICES["migrate"]["command"] == ["migrate", "--no-token"]
+    assert "tty" not in SERVICES["gateway"]
+
+
 def test_redis_loses_nothing_by_itself() -> None:
     """It writes what it did to disk, and an evicted counter would start anew."""
     command = " ".join(SERVICES["redis"]["command"])

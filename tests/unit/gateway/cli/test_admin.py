@@ -84,6 +84,13 @@ def test_first_token_is_shown_once(terminal: Terminal) -> None:
     assert not _TOKEN.search(second.err + second.out)
 
 
+def test_log_that_is_kept_is_told_no_token(terminal: Terminal) -> None:
+    """Where standard error is one; whoever has a shell is shown one later."""
+    migrated = terminal.run("migrate", "--no-token")
+    assert (migrated.status, migrated.err) == (0, "")
+    assert _TOKEN.search(terminal.run("admin", "bootstrap").err)
+
+
 def test_lost_token_is_replaced_until_there_is_an_admin(shell: Terminal) -> None:
     """From then on admins make admins."""
     tokens = [_TOKEN.search(shell.run("admin", "bootstrap").err) for _ in range(2)]

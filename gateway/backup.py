@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from gateway.data_folder import JOURNALS, PRIVATE_FOLDER
@@ -32,6 +33,9 @@ class Backup:
     files: tuple[str, ...]
     has_records: bool
     """False where they are in PostgreSQL, which has tools of its own."""
+
+    secrets_elsewhere: tuple[str, ...]
+    """Secrets in use that are not in the data folder, and so not in the copy."""
 
 
 def make_backup(settings: Settings, folder: Path) -> Backup:
@@ -62,7 +66,16 @@ def make_backup(settings: Settings, folder: Path) -> Backup:
         _sync(unfinished / name)
     unfinished.rename(folder)
     _sync(folder.parent)
-    return Backup(folder, tuple(files), records is not None)
+    given = {"key_pepper": settings.key_pepper, "sealing_key": settings.sealing_key}
+    elsewhere = (name for name in SECRETS if _is_elsewhere(settings.data_dir / name, given[name]))
+    return Backup(folder, tuple(files), records is not None, tuple(elsewhere))
+
+
+def _is_elsewhere(path: Path, given: SecretStr | None) -> bool:
+    """Tell whether a setting gives another secret than the data folder."""
+    if given is None:
+        return False
+    return not path.exists() or path.read_text("utf-8").strip() != given.get_secret_value()
 
 
 def _records_file(settings: Settings) -> Path | None:

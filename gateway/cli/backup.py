@@ -25,12 +25,20 @@ def back_up(folder: Folder, *, as_json: Json = False) -> None:
     Example: tollgate backup /srv/backups/2026-11-21
     """
     backup = make_backup(load_settings(), folder)
+    if backup.secrets_elsewhere:
+        names = " and ".join(backup.secrets_elsewhere)
+        typer.echo(
+            f"not in the copy: {names}, which a setting gives; "
+            "keep a copy of your own, as nothing starts on the records without",
+            err=True,
+        )
     if as_json:
         show_json(
             {
                 "folder": str(backup.folder),
                 "files": backup.files,
                 "records": backup.has_records,
+                "secrets_elsewhere": backup.secrets_elsewhere,
             }
         )
         return

@@ -44,6 +44,16 @@ async def test_everything_that_cannot_be_made_again_is_copied(
     assert segments.record_count == 1
 
 
+def test_secrets_of_settings_are_told_to_be_missing(settings: Settings, tmp_path: Path) -> None:
+    """Whether the data folder has none or another one; one that it has too is in the copy."""
+    (settings.data_dir / "sealing_key").unlink()
+    given = {"key_pepper": SecretStr("another pepper"), "sealing_key": SecretStr("a key")}
+    backup = make_backup(settings.model_copy(update=given), tmp_path / "backup")
+    assert backup.secrets_elsewhere == ("key_pepper", "sealing_key")
+    same = settings.model_copy(update={"key_pepper": SecretStr("a pepper")})
+    assert make_backup(same, tmp_path / "again").secrets_elsewhere == ()
+
+
 async def test_damaged_log_of_a_journal_is_left_for_who_saves_it(
     settings: Settings, tmp_path: Path
 ) -> None:

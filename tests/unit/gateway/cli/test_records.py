@@ -159,6 +159,15 @@ def test_help_is_there(terminal: Terminal, command: tuple[str, ...]) -> None:
     assert not command or "--json" in shown.out
 
 
+def test_backup_without_the_secrets_says_so(migrated: Terminal, tmp_path: Path) -> None:
+    """On stderr, or nobody would know before the restore, when it is too late."""
+    given = Terminal(migrated.settings | {"TOLLGATE_KEY_PEPPER": "q7" * 20})
+    done = given.run("backup", str(tmp_path / "backup"))
+    assert done.status == 0
+    assert done.err.startswith("not in the copy: key_pepper, which a setting gives")
+    assert migrated.run("backup", str(tmp_path / "other")).err == ""
+
+
 def test_database_of_a_newer_version_is_left_alone(migrated: Terminal) -> None:
     """An old program neither migrates nor serves what it does not know."""
     path = Path(migrated.settings["TOLLGATE_DATA_DIR"]) / "tollgate.db"

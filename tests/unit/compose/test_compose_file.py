@@ -119,6 +119,11 @@ def test_first_token_is_in_no_log_of_the_engine() -> None:
     assert "tty" not in SERVICES["gateway"]
 
 
+def test_workers_of_nginx_are_a_number() -> None:
+    """`auto` counts the cores of the machine, not those that the container may use."""
+    assert SERVICES["nginx"]["environment"]["NGINX_WORKERS"] == "${STACK_NGINX_WORKERS:-2}"
+
+
 def test_redis_loses_nothing_by_itself() -> None:
     """It writes what it did to disk, and an evicted counter would start anew."""
     command = " ".join(SERVICES["redis"]["command"])

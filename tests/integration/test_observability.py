@@ -7,6 +7,7 @@ import asyncio
 import json
 import math
 import re
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gateway.observability.catalogue import CATALOGUE
 from gateway.observability.meter import Kind
@@ -295,8 +297,16 @@ def test_every_alarm_is_explained() -> None:
     assert [name for name in alarms if f"| `{name}` |" not in page] == []
 
 
-def test_configuration_is_valid(tmp_path: Path) -> None:
-    """As Prometheus' own tool sees it."""
-    command = ["promtool", "check", "config", str(CONFIGURATION / "prometheus.yml")]
+@pytest.mark.parametrize("told", ["as it is", "with a receiver"])
+def test_configuration_is_valid(tmp_path: Path, told: str) -> None:
+    """As Prometheus' own tool sees it, also once somebody uncomments who is told of alarms."""
+    shutil.copytree(CONFIGURATION, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "prometheus.yml"
+    text = path.read_text()
+    if told == "with a receiver":
+        text = re.sub(r"(?m)^# (alerting:| {2})", r"\1", text)
+        assert yaml.safe_load(text)["alerting"]["alertmanagers"]
+        path.write_text(text)
+    command = ["promtool", "check", "config", str(path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,7 +14,7 @@ PAGES = sorted(
     ["README.md", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
 )
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
-NOT_RUN = {"README.md": 1, "docs/protocols.md": 1, "docs/operations.md": 3}
+NOT_RUN = {"README.md": 1, "docs/protocols.md": 1, "docs/operations.md": 6}
 """How many blocks of each page are not run; a new one must be put here, and be agreed to."""
 PAGE_LINES = 150
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")

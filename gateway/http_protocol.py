@@ -1,7 +1,8 @@
-"""Speak HTTP/1.1 as uvicorn does, with bounds on a request's head (RFC 9112, RFC 9110 section 6.5).
+"""Speak HTTP/1.1 as uvicorn does, with bounds on what a client sends (RFC 9112, RFC 9110 6.5).
 
-uvicorn and httptools take a head of any size, wait for it without end, mix the fields of a trailer
-into the header, and answer bytes that are no HTTP with text instead of a problem document.
+uvicorn and httptools take a head of any size, wait for it and for a body that was answered without
+end, mix the fields of a trailer into the header, and answer bytes that are no HTTP with text
+instead of a problem document.
 """
 
 import asyncio
@@ -21,6 +22,12 @@ from gateway.problems import problem_headers, problem_of
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 HEAD_SECONDS: Final = 30.0
+PAST_SECONDS: Final = 30.0
+"""How long a body is read past that comes although its request is answered."""
+
+MAX_PAST_BYTES: Final = 64 * 1024 * 1024
+"""How much of it; for as much as the largest body is by default the connection is kept."""
+
 _OK: Final = b"HTTP/1.1 200 OK\r\n"
 _REASONS: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 
@@ -36,11 +43,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection whose requests have small heads that arrive in time.
 
     Threat: without a credential, one connection could fill the memory with a head that never ends,
-    and a thousand silent ones could hold every file descriptor. A trailer read as a header could
-    carry a credential past a proxy that checks headers.
+    and a thousand silent ones, or ones whose refused bodies never come, could hold every file
+    descriptor. A trailer read as a header could carry a credential past a proxy that checks those.
 
-    Cost: one more call for each read and each request; a timer for each connection, and for each
-    head that comes in more than one piece.
+    There is always something that ends the wait for a client: a timer of the connection for a head
+    that has begun and for a body that nobody reads, uvicorn's where nothing has begun, and the
+    deadline of the request otherwise.
+
+    Cost: one more call for each read and two for each request; a timer for each connection, and for
+    each head that comes in more than one piece.
     """
 
     server_state: DrainableState
@@ -48,18 +59,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **options)
         self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._past_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._intake = Intake(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first head its time."""
         super().connection_made(transport)
         transport.set_protocol(self._intake)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._start_timer(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the head that will not come, and tell a request that its client has left."""
-        self._stop_head_timer()
+        self._stop_timer()
         if self.cycle is not None:
             scope: Scope = self.cycle.scope  # type: ignore[assignment] # holds ours
             scope[LOST] = True
@@ -71,24 +83,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         del self._intake  # as above
 
     def data_received(self, data: bytes | memoryview) -> None:
-        """Read on; refuse a head that is too large and close on one that takes too long.
+        """Read on; refuse a head that is too large and close on what takes too long.
 
         Once a body has begun its reader decides how it is read on.
         """
-        super().data_received(data)  # type: ignore[arg-type] # the parser takes any buffer
-        if self.scope is not None and "method" in self.scope:
-            cycle = self.cycle
-            if cycle and cycle.body and cycle.more_body and not cycle.response_complete:
-                self.flow.pause_reading()
-            self._head_bytes = 0
-            if self._head_timer is not None:
-                self._stop_head_timer()
-            return
         self._head_bytes += len(data)
+        super().data_received(data)  # type: ignore[arg-type] # the parser takes any buffer
+        cycle = self.cycle
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
-        elif self._head_timer is None and not self.transport.is_closing():
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        elif cycle is None:
+            return  # the timer of the first head is running
+        elif cycle.response_complete:
+            if cycle.more_body:
+                self._past_bytes += len(data)
+            self._wait_on()
+        elif cycle.body and cycle.more_body:
+            self.flow.pause_reading()
+        elif "method" not in self.scope and self._timer is None:
+            self._start_timer(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         """Start the request; what comes after its body is no header of it.
@@ -101,10 +114,40 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             raise ValueError(hosts)
         scope: Scope = self.scope  # type: ignore[assignment] # holds ours
         scope[CONNECTION] = self
+        self._head_bytes = 0
+        if self._timer is not None:
+            self._stop_timer()
         super().on_headers_complete()
         self.headers = _Nowhere()
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Keep what comes of a body, unless its request is answered."""
+        self._head_bytes = 0
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """Expect the next head, or none."""
+        self._head_bytes = 0
+        cycle = self.cycle
+        cycle.more_body = False
+        if cycle.response_complete:
+            self._stop_timer()
+        else:
+            cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        """Go on as uvicorn does, but let nobody send the rest of a message for ever."""
+        super().on_response_complete()
+        cycle = self.cycle
+        if (cycle.more_body or "method" not in self.scope) and cycle.response_complete:
+            self._unset_keepalive_if_required()
+            self._past_bytes = 0
+            self._wait_on()
 
     def answer(self, scope: Scope, headers: Headers, body: bytes) -> bool:
         """Write a whole 200; False where uvicorn has to send it: the last one, or in its turn.
@@ -194,7 +237,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.write(b"\r\n".join([*lines, b"", body]))
         self.transport.close()
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _wait_on(self) -> None:
+        """Bound what a client still sends that is owed no answer."""
+        if self._past_bytes > MAX_PAST_BYTES:
+            self.transport.close()
+        elif self._timer is None:
+            if self.cycle.more_body:
+                self._start_timer(PAST_SECONDS)
+            elif self._head_bytes or "method" not in self.scope:
+                self._start_timer(HEAD_SECONDS)
+            else:  # the last byte of a body that was read past
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -3,13 +3,14 @@
 Plain ASGI, because each layer of FastAPI's own middleware costs more than these checks together.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Final
 
 from gateway.dataplane.request_ids import RequestIds
-from gateway.errors import BodyTooLarge, RouteNotFound
+from gateway.errors import BodyTooLarge, BodyTooSlow, RouteNotFound
 from gateway.observability.exchange import Exchange
 from gateway.observability.observer import RequestObserver
 from gateway.problems import noted_problem, send_problem
@@ -20,6 +21,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 MAX_CONTROL_BODY_BYTES: Final = 1024 * 1024
+BODY_SECONDS: Final = 30.0
+"""How long a body may take; of a version that is uploaded, each piece."""
+
 _UPLOAD_PATH: Final = re.compile(r"/v1/models/[^/]+/versions/[^/]+")
 _HOSTILE_PATH: Final = re.compile(
     rb"//|;|\\|(?:^|/)\.{1,2}(?:/|$)|%(?:[01][0-9a-f]|7f|2e|2f|5c|3b|25)", re.IGNORECASE
@@ -31,7 +35,11 @@ _SECURITY_HEADERS: Final = [
 
 
 class ControlPlaneEdge:
-    """Give each request an id, refuse what no route may see, and cap the body."""
+    """Give each request an id, refuse what no route may see, and bound the body in size and time.
+
+    Threat: whoever opens the doors that ask for no credential, and sends half a body, would hold a
+    connection for as long as it likes.
+    """
 
     def __init__(
         self,
@@ -40,8 +48,10 @@ class ControlPlaneEdge:
         request_ids: RequestIds,
         observer: RequestObserver,
         max_upload_bytes: int = MAX_CONTROL_BODY_BYTES,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._max_upload_bytes = max_upload_bytes
+        self._body_seconds = body_seconds
         self._app = app
         self._request_ids = request_ids
         self._observer = observer
@@ -57,10 +67,12 @@ class ControlPlaneEdge:
         state["request_id"], state["exchange"] = request_id, exchange
         told = _told(scope, send, partial(self._observer.finish, exchange))
         try:
-            cap = self._cap_of(scope)
+            is_upload = _is_upload(scope)
+            cap = self._max_upload_bytes if is_upload else MAX_CONTROL_BODY_BYTES
             refusal = _refusal(scope, cap)
             if refusal is None:
-                await self._app(scope, _capped(receive, exchange, cap), told)
+                timely = _timely(receive, self._body_seconds, is_upload=is_upload)
+                await self._app(scope, _capped(timely, exchange, cap), told)
             else:
                 problem = noted_problem(refusal, request_id)
                 exchange.code = problem.code
@@ -68,13 +80,10 @@ class ControlPlaneEdge:
         finally:
             self._observer.end()
 
-    def _cap_of(self, scope: MutableMapping[str, Any]) -> int:
-        """Bound the body: small, but for the one operation that takes models.
 
-        That reads nothing before it knows its caller.
-        """
-        is_upload = scope["method"] == "PUT" and _UPLOAD_PATH.fullmatch(scope["path"])
-        return self._max_upload_bytes if is_upload else MAX_CONTROL_BODY_BYTES
+def _is_upload(scope: MutableMapping[str, Any]) -> bool:
+    """Say whether it is the one operation that takes models, which first asks who calls."""
+    return scope["method"] == "PUT" and _UPLOAD_PATH.fullmatch(scope["path"]) is not None
 
 
 def _refusal(scope: MutableMapping[str, Any], max_bytes: int) -> Exception | None:
@@ -105,6 +114,30 @@ def _capped(receive: Receive, exchange: Exchange, max_bytes: int) -> Receive:
         return message
 
     return receive_capped
+
+
+def _timely(receive: Receive, seconds: float, *, is_upload: bool) -> Receive:
+    """Bound the wait for a body: from its first piece to its last, in an upload for each piece.
+
+    What comes behind it is not waited for but listened to: a client that leaves.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    has_more = True
+
+    async def receive_in_time() -> Message:
+        nonlocal has_more
+        if not has_more:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(clock() + seconds if is_upload else deadline):
+                message = await receive()
+        except TimeoutError:
+            raise BodyTooSlow from None
+        has_more = message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def _told(scope: MutableMapping[str, Any], send: Send, finish: Callable[[], None]) -> Send:

@@ -103,6 +103,7 @@ def client_responses() -> Responses:
     return {
         400: told | {"description": "The request, the grant, a scope or the resource is refused"},
         401: told | {"description": "The client did not prove who it is"},
+        408: problems[408],
         413: problems[413],
         429: problems[429],
         503: problems[503],

@@ -1,5 +1,6 @@
 """Describe the problem documents of the control plane in the OpenAPI document."""
 
+from collections.abc import Collection
 from typing import Any
 
 Responses = dict[int | str, dict[str, Any]]
@@ -11,12 +12,16 @@ _MEANINGS = {
     404: "There is no such resource, or it is another tenant's",
     406: "The answer cannot be written in any form that Accept names",
     409: "What is to be changed is in no state for it: revoked, expired, retired or refused",
+    408: "The body did not come in time",
     413: "The body is over the cap",
     415: "The body is of a media type that the operation does not take",
     422: "The body or a parameter is not what the operation takes",
     429: "Too many bad credentials came from the address; see Retry-After",
     503: "The records cannot be reached now; see Retry-After",
 }
+
+_BESIDE = {413: 408}
+"""What can happen wherever something else can: whoever reads a body waits for it."""
 
 _TABLES = {
     "application/x-ndjson": {"type": "string", "description": "An object on each line"},
@@ -33,12 +38,13 @@ _TABLE_HEADERS = {
 
 def public_responses(*statuses: int) -> Responses:
     """Describe the problems of an operation that asks for no credential."""
-    return {status: _described(status) for status in statuses}
+    return {status: _described(status) for status in _complete(statuses)}
 
 
 def problem_responses(*statuses: int) -> Responses:
     """Describe the problems of an operation; what can happen to every operation is included."""
-    return {status: _described(status) for status in sorted({400, 401, 403, 429, 503, *statuses})}
+    met = {400, 401, 403, 429, 503, *_complete(statuses)}
+    return {status: _described(status) for status in sorted(met)}
 
 
 def table_responses() -> Responses:
@@ -49,6 +55,11 @@ def table_responses() -> Responses:
         for name, text in _TABLE_HEADERS.items()
     }
     return {200: {"content": forms, "headers": headers}}
+
+
+def _complete(statuses: Collection[int]) -> list[int]:
+    """Add what can happen beside these."""
+    return sorted({*statuses, *(_BESIDE[status] for status in statuses if status in _BESIDE)})
 
 
 def _described(status: int) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._head_bytes = 0
         self._past_bytes = 0
+        self._is_deaf = False
         self._timer: asyncio.TimerHandle | None = None
         self._intake = Intake(self)
 
@@ -87,6 +88,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
         Once a body has begun its reader decides how it is read on.
         """
+        if self._is_deaf:
+            return
         self._head_bytes += len(data)
         super().data_received(data)  # type: ignore[arg-type] # the parser takes any buffer
         cycle = self.cycle
@@ -100,8 +103,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._wait_on()
         elif cycle.body and cycle.more_body:
             self.flow.pause_reading()
-        elif "method" not in self.scope and self._timer is None:
-            self._start_timer(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         """Start the request; what comes after its body is no header of it.
@@ -135,16 +136,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         cycle = self.cycle
         cycle.more_body = False
-        if cycle.response_complete:
+        if not self.parser.should_keep_alive():
+            cycle.keep_alive = False  # a trailer may say so, and the parser reads no more
+        if not cycle.response_complete:
+            cycle.message_event.set()
+        elif cycle.keep_alive:
             self._stop_timer()
         else:
-            cycle.message_event.set()
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """Go on as uvicorn does, but let nobody send the rest of a message for ever."""
         super().on_response_complete()
         cycle = self.cycle
         if (cycle.more_body or "method" not in self.scope) and cycle.response_complete:
+            if self.transport.is_closing():
+                return
             self._unset_keepalive_if_required()
             self._past_bytes = 0
             self._wait_on()
@@ -223,8 +230,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse(RequestInvalid(msg))
 
     def _refuse(self, error: GatewayError) -> None:
+        """Hear no more; say why, but not in the place of an answer that is owed or has begun."""
         if self.transport.is_closing():
             return
+        self._is_deaf = True
+        cycle = self.cycle
+        if cycle is None or (cycle.response_complete and not cycle.more_body):
+            self._write_refusal(error)
+        elif not cycle.more_body:
+            cycle.keep_alive = False
+            return
+        elif not cycle.response_started:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._write_refusal(error)
+        self.transport.close()
+
+    def _write_refusal(self, error: GatewayError) -> None:
         problem = problem_of(error)
         request_id = RequestIds().mint()
         body = problem.body(request_id)
@@ -235,7 +257,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         lines = [b"HTTP/1.1 %d %s" % (problem.status, _REASONS[problem.status])]
         lines += [b"%s: %s" % header for header in headers]
         self.transport.write(b"\r\n".join([*lines, b"", body]))
-        self.transport.close()
 
     def _wait_on(self) -> None:
         """Bound what a client still sends that is owed no answer."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.http_protocol import HEAD_SECONDS, MAX_PAST_BYTES, PAST_SECONDS
+from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_PAST_BYTES, PAST_SECONDS
 from tests.unit.gateway.http_connection import HEAD, Connection, sending
 
 REQUEST = HEAD + b"content-length: 0\r\n\r\n"
@@ -107,3 +107,42 @@ async def test_request_behind_a_body_that_was_read_past_has_no_timer(
 
 async def _never(*_: object) -> None:
     await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+async def test_endless_trailer_ends_the_connection(*, is_answered: bool) -> None:
+    """It would fill the memory, and each of its pieces would be slower than the one before."""
+    connection = Connection()
+    connection.protocol.app = sending([], b"") if is_answered else _never
+    connection.protocol.data_received(CHUNKED + b"1\r\nx\r\n0\r\nx-a: ")
+    if is_answered:
+        await connection.send()
+    pieces = 0
+    while not connection.transport.is_closed:
+        connection.protocol.data_received(bytes(1024).replace(b"\0", b"a"))
+        pieces += 1
+    assert pieces <= MAX_HEAD_BYTES // 1024 + 1
+    assert connection.transport.written.count(b"HTTP/1.1 ") == 1
+    for task in connection.protocol.tasks:
+        task.cancel()
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+async def test_trailer_may_end_the_connection(*, is_answered: bool) -> None:
+    """The parser reads nothing behind one that says so."""
+    connection = Connection()
+    if is_answered:
+        connection.protocol.app = sending([], b"")
+        await connection.send(CHUNKED)
+        await connection.send(b"1\r\nx\r\n0\r\nconnection: close\r\n\r\n")
+    else:
+        written = await connection.send(CHUNKED + b"1\r\nx\r\n0\r\nconnection: close\r\n\r\n")
+        assert b"connection: close" in written
+    assert connection.transport.is_closed
+
+
+async def test_small_trailer_behind_a_large_piece_is_read(connection: Connection) -> None:
+    """What counts is the trailer alone."""
+    chunk = b"%x\r\n" % len(PIECE) + PIECE
+    await connection.send(CHUNKED + chunk + b"\r\n0\r\nx-a: ", b"b\r\n\r\n")
+    assert b" 204 " in connection.transport.written

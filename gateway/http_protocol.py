@@ -28,8 +28,16 @@ PAST_SECONDS: Final = 30.0
 MAX_PAST_BYTES: Final = 64 * 1024 * 1024
 """How much of it; for as much as the largest body is by default the connection is kept."""
 
+_CONNECT: Final = b"CONNECT"
 _OK: Final = b"HTTP/1.1 200 OK\r\n"
 _REASONS: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
+
+
+def without_upgrade(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
+    """Write the head of a request anew that asks for no other protocol; its parts were parsed."""
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
+    lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):
@@ -90,8 +98,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """
         if self._is_deaf:
             return
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self._head_bytes += len(data)
-        super().data_received(data)  # type: ignore[arg-type] # the parser takes any buffer
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay_with_http(memoryview(data)[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(RequestInvalid("Invalid HTTP request received."))
+        else:
+            self._read_on(len(data))
+
+    def _read_on(self, came: int) -> None:
         cycle = self.cycle
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
@@ -99,7 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return  # the timer of the first head is running
         elif cycle.response_complete:
             if cycle.more_body:
-                self._past_bytes += len(data)
+                self._past_bytes += came
             self._wait_on()
         elif cycle.body and cycle.more_body:
             self.flow.pause_reading()
@@ -110,6 +129,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         Raises:
             ValueError: there is no single Host; the parser turns it into a 400 (RFC 9112 3.2).
         """
+        if self.parser.should_upgrade() and self.parser.get_method() != _CONNECT:
+            return
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             raise ValueError(hosts)
@@ -133,8 +154,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Expect the next head, or none."""
-        self._head_bytes = 0
         cycle = self.cycle
+        if cycle is None or not cycle.more_body:
+            return  # of a request that asks for another protocol, and is not started yet
+        self._head_bytes = 0
         cycle.more_body = False
         if not self.parser.should_keep_alive():
             cycle.keep_alive = False  # a trailer may say so, and the parser reads no more
@@ -193,13 +216,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             ClientDisconnected: nobody sends the rest.
         """
         cycle = self.cycle
-        if (
-            cycle.scope is not scope
-            or cycle.body
-            or not cycle.more_body
-            or cycle.disconnected
-            or self.parser.should_upgrade()
-        ):
+        if cycle.scope is not scope or cycle.body or not cycle.more_body or cycle.disconnected:
             return False
         intake = self._intake
         self.flow.resume_reading()
@@ -214,8 +231,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def body_received(self) -> None:
         """Go on with the next request; the parser of this one still waits for its body."""
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.parser = self._new_parser()
         self.cycle.more_body = False
 
     def _catch_up(self, missed: memoryview) -> None:
@@ -225,9 +241,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.parser.feed_data(missed)
             self.cycle.body = bytearray()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are no HTTP, and hang up."""
-        self._refuse(RequestInvalid(msg))
+    def _stay_with_http(self, rest: memoryview) -> None:
+        """Serve a request that asks for another protocol as if it did not (RFC 9110 section 7.8).
+
+        Threat: the parser takes all that follows such a head for the other protocol, and its body
+        for none; a body would be lost, or be read as requests that somebody hides in it.
+        """
+        if self.parser.get_method() == _CONNECT:
+            self.cycle.keep_alive, self._is_deaf = False, True
+            return
+        head = without_upgrade(
+            self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+        )
+        self.parser = self._new_parser()
+        self.data_received(head)
+        self.data_received(rest)
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return parser
 
     def _refuse(self, error: GatewayError) -> None:
         """Hear no more; say why, but not in the place of an answer that is owed or has begun."""

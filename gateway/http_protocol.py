@@ -223,7 +223,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         try:
             is_whole = await intake.fill(place)
         except asyncio.CancelledError:
-            self._catch_up(intake.give_back())
+            self.flow.pause_reading()
+            intake.read_past()
             raise
         if not is_whole:
             raise ClientDisconnected
@@ -231,15 +232,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def body_received(self) -> None:
         """Go on with the next request; the parser of this one still waits for its body."""
+        cycle = self.cycle
+        cycle.more_body = False
+        self._head_bytes = 0
+        self._is_deaf = not cycle.keep_alive
         self.parser = self._new_parser()
-        self.cycle.more_body = False
-
-    def _catch_up(self, missed: memoryview) -> None:
-        """Let the parser see what came past it, and read no more until the request is answered."""
-        self.flow.pause_reading()
-        if self.parser is not None and missed:
-            self.parser.feed_data(missed)
-            self.cycle.body = bytearray()
+        if cycle.response_complete:
+            self._stop_timer()
+            self._wait_on()
 
     def _stay_with_http(self, rest: memoryview) -> None:
         """Serve a request that asks for another protocol as if it did not (RFC 9110 section 7.8).

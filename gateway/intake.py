@@ -32,7 +32,7 @@ class Reader(Protocol):
         """Parse a piece; it is only there for the length of the call."""
 
     def body_received(self) -> None:
-        """Expect the next head: the place is full, and what comes next may be here already."""
+        """Expect the next head: all is here, and what comes next may be here already."""
 
     def connection_lost(self, exc: Exception | None, /) -> None:
         """Hear that nothing comes any more."""
@@ -50,40 +50,42 @@ class Intake(asyncio.BufferedProtocol):
     Cost: two calls of ours for each read, and for the rest of a large body no copy.
     """
 
-    __slots__ = ("_arrival", "_filled", "_piece", "_place", "_reader")
+    __slots__ = ("_arrival", "_missing", "_piece", "_place", "_reader")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._piece = _PIECES.place
         self._place: memoryview | None = None
-        self._filled = 0
+        self._missing = 0
         self._arrival: asyncio.Future[bool] | None = None
 
     async def fill(self, place: memoryview) -> bool:
         """Fill a place with what comes next, and not one byte more; the parser sees none of it.
 
-        False where the connection was lost before. Who is cancelled has to `give_back` what came.
+        False where the connection was lost before. Who is cancelled has to `read_past` the rest.
         """
-        self._place, self._filled = place, 0
+        self._place, self._missing = place, len(place)
         self._arrival = asyncio.get_running_loop().create_future()
         return await self._arrival
 
-    def give_back(self) -> memoryview:
-        """Stop filling a place; return what came for it, nothing if it was full."""
-        place, self._place, self._arrival = self._place, None, None
-        return memoryview(b"") if place is None else place[: self._filled]
+    def read_past(self) -> None:
+        """Let go of a place; what is still to come for it goes nowhere."""
+        self._place = self._arrival = None
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Name the place for what comes next."""
-        return self._piece if self._place is None else self._place[self._filled :]
+        missing = self._missing
+        if not missing:
+            return self._piece
+        return self._piece[:missing] if self._place is None else self._place[-missing:]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""
-        if self._place is None:
+        if not self._missing:
             self._reader.data_received(self._piece[:nbytes])
             return
-        self._filled += nbytes
-        if self._filled == len(self._place):
+        self._missing -= nbytes
+        if not self._missing:
             self._reader.body_received()
             self._end(is_full=True)
 

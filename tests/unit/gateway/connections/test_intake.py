@@ -21,6 +21,7 @@ from gateway.dataplane.request_body import BodyReader
 from gateway.errors import ClientDisconnected
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.http_server import DrainableState
+from gateway.intake import Intake
 from tests.processes import resident_bytes
 
 SIZES = (0, 1, 100, 65_000, 65_536, 65_537, 131_072, 200_000, 1_000_000)
@@ -201,6 +202,57 @@ async def test_request_that_gives_up_on_its_body_leaves_the_next_one_alone(arriv
         assert await client.answer() == (200, b"late")
         await client.send(request[begun:], request_of(following, "/predict"))
         assert await client.answer() == (200, following)
+
+
+async def test_parser_sees_nothing_of_a_body_that_is_given_up() -> None:
+    """To hand over 64 MB would stop the loop."""
+
+    class Listener:
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def data_received(self, data: memoryview) -> None:
+            self.heard.append(bytes(data).decode())
+
+        def body_received(self) -> None:
+            self.heard.append("body")
+
+    listener = Listener()
+    intake = Intake(listener)  # type: ignore[arg-type] # nothing else is called
+    filling = asyncio.create_task(intake.fill(memoryview(bytearray(10))))
+    await asyncio.sleep(0)
+    intake.buffer_updated(3)
+    filling.cancel()
+    await asyncio.wait([filling])
+    intake.read_past()
+    assert len(intake.get_buffer(-1)) == 7
+    intake.buffer_updated(7)
+    place = intake.get_buffer(-1)
+    place[:4] = b"next"
+    intake.buffer_updated(4)
+    assert listener.heard == ["body", "next"]
+
+
+@pytest.mark.parametrize("behind", [request_of(b"", "/trap"), b"\0\1\2\r\n\r\n"])
+async def test_nothing_is_read_behind_the_body_of_the_last_request(behind: bytes) -> None:
+    """Whoever says that the connection ends is answered, and asks nothing more."""
+    asked, gate = [], asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        asked.append(scope["path"])
+        body = await BodyReader(MAX_BYTES).read(scope, receive, INFER)
+        await gate.wait()
+        await answer_with(send, body)
+
+    body = bytes(300_000)
+    request = request_of(body).replace(b"host: x", b"host: x\r\nconnection: close")
+    async with connected(app) as client:
+        await client.send(request, behind)
+        await asyncio.sleep(0.05)
+        gate.set()
+        assert await client.answer() == (200, body)
+        assert await client.reader.read() == b""
+        assert asked == ["/infer"]
 
 
 async def test_body_that_nobody_reads_is_read_past() -> None:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Headers, Scope
 from gateway.dataplane.request_ids import RequestIds
@@ -47,6 +47,23 @@ class _Nowhere(list[tuple[bytes, bytes]]):
         """Forget a field."""
 
 
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    """Tell a request that its client has left, and let go of the connection at once."""
+    cycle.disconnected = not cycle.response_complete
+    cycle.message_event.set()
+    cycle.on_response = _ignore
+    scope: Scope = cycle.scope  # type: ignore[assignment] # holds ours
+    scope[LOST] = True
+    scope.pop(CONNECTION, None)
+    watch: Watch | None = scope.get(WATCH)
+    if watch is not None:
+        watch.client_left()
+
+
+def _ignore() -> None:
+    """Hear of an answer that nobody waits for."""
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection whose requests have small heads that arrive in time.
 
@@ -69,6 +86,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._past_bytes = 0
         self._is_deaf = False
+        self._running: RequestResponseCycle = None  # type: ignore[assignment] # as `cycle` is
         self._timer: asyncio.TimerHandle | None = None
         self._intake = Intake(self)
 
@@ -79,17 +97,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._start_timer(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the head that will not come, and tell a request that its client has left."""
+        """Stop waiting, and tell every request that is not answered that its client has left."""
         self._stop_timer()
-        if self.cycle is not None:
-            scope: Scope = self.cycle.scope  # type: ignore[assignment] # holds ours
-            scope[LOST] = True
-            scope.pop(CONNECTION, None)  # or each would live on in the other until a collection
-            watch: Watch | None = scope.get(WATCH)
-            if watch is not None:
-                watch.client_left()
+        self._unset_keepalive_if_required()
+        if self._running is not None:
+            _disconnect(self._running)
+        for waiting, _ in self.pipeline:
+            _disconnect(waiting)
+        self.pipeline.clear()
         super().connection_lost(exc)
-        del self._intake  # as above
+        del self._intake  # or each would live on in the other until a collection
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Read on; refuse a head that is too large and close on what takes too long.
@@ -140,6 +157,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._stop_timer()
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
         self.headers = _Nowhere()
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
@@ -170,6 +189,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on as uvicorn does, but let nobody send the rest of a message for ever."""
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
         super().on_response_complete()
         cycle = self.cycle
         if (cycle.more_body or "method" not in self.scope) and cycle.response_complete:
@@ -268,6 +289,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._is_deaf = True
         cycle = self.cycle
+        if self.pipeline and cycle.more_body:
+            cycle = self._forget_newest()
         if cycle is None or (cycle.response_complete and not cycle.more_body):
             self._write_refusal(error)
         elif not cycle.more_body:
@@ -278,6 +301,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             cycle.message_event.set()
             self._write_refusal(error)
         self.transport.close()
+
+    def _forget_newest(self) -> RequestResponseCycle:
+        """Do not start the request whose body is broken; return the one before it."""
+        torn, _ = self.pipeline.popleft()
+        _disconnect(torn)
+        self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        return self.cycle
 
     def _write_refusal(self, error: GatewayError) -> None:
         problem = problem_of(error)

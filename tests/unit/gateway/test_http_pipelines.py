@@ -1,11 +1,13 @@
 """One connection: answers that are owed are given, whatever comes behind their requests."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import pytest
 
+from gateway.dataplane.connection import CONNECTION, LOST, WATCH
 from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES
 from tests.unit.gateway.http_connection import HEAD, Connection
 
@@ -20,6 +22,8 @@ class Gated:
     def __init__(self) -> None:
         self.connection = Connection()
         self.gate = asyncio.Event()
+        self.started: list[MutableMapping[str, Any]] = []
+        self.left: list[str] = []
         self.connection.protocol.app = self._app
 
     def feed(self, *pieces: bytes) -> None:
@@ -32,8 +36,16 @@ class Gated:
         self.gate.set()
         return await self.connection.send()
 
-    async def _app(self, _scope: object, _receive: object, send: Any) -> None:  # noqa: ANN401 - ASGI
+    def client_left(self) -> None:
+        """Be the watch of each request."""
+        self.left.append("left")
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        scope[WATCH] = self
+        self.started.append(scope)
         await self.gate.wait()
+        if (await receive())["type"] == "http.disconnect":
+            self.left.append("told")
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -89,3 +101,48 @@ async def test_broken_body_gets_one_answer(gated: Gated) -> None:
     assert written.startswith(b"HTTP/1.1 400 ")
     assert written.count(b"HTTP/1.1 ") == 1
     assert gated.connection.transport.is_closed
+
+
+async def test_broken_body_that_waits_takes_no_answer_away(gated: Gated) -> None:
+    """Its request is not started."""
+    gated.feed(REQUEST, HEAD + b"transfer-encoding: chunked\r\n\r\n", b"zz\r\n")
+    written = await gated.end()
+    assert written.count(b"HTTP/1.1 ") == written.count(b" 204 ") == 1
+    assert len(gated.started) == 1
+    assert gated.connection.transport.is_closed
+
+
+async def test_client_that_leaves_is_missed_by_the_request_that_runs(gated: Gated) -> None:
+    """The ones behind it are never started."""
+    gated.feed(REQUEST * 3)
+    await asyncio.sleep(0)
+    gated.connection.protocol.connection_lost(None)
+    assert gated.left == ["left"]
+    assert LOST in gated.started[0]
+    assert await gated.end() == b""
+    assert gated.left == ["left", "told"]
+    assert len(gated.started) == 1
+
+
+async def test_requests_that_wait_hold_no_connection_that_is_lost(gated: Gated) -> None:
+    """Each would live on in the other until a collection."""
+    gated.feed(REQUEST * 3)
+    waiting = [cycle for cycle, _ in gated.connection.protocol.pipeline]
+    gated.connection.protocol.connection_lost(None)
+    assert len(waiting) == 2
+    for cycle in waiting:
+        assert CONNECTION not in cycle.scope
+        assert LOST in cycle.scope
+        assert gated.connection.protocol not in gc.get_referents(cycle.on_response)
+    assert not gated.connection.protocol.pipeline
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_idle_connection_that_is_lost_leaves_no_timer(
+    gated: Gated, error: Exception | None
+) -> None:
+    """However it ends."""
+    gated.feed(REQUEST)
+    await gated.end()
+    gated.connection.protocol.connection_lost(error)
+    assert all(timer.cancelled() for _, _, timer in gated.connection.loop.timers)

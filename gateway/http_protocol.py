@@ -19,6 +19,7 @@ from gateway.http_server import DrainableState
 from gateway.intake import Intake
 from gateway.observability.observer import RequestObserver
 from gateway.problems import problem_headers, problem_of
+from gateway.stalled_writes import StalledWrites
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 HEAD_SECONDS: Final = 30.0
@@ -27,6 +28,9 @@ PAST_SECONDS: Final = 30.0
 
 MAX_PAST_BYTES: Final = 64 * 1024 * 1024
 """How much of it; for as much as the largest body is by default the connection is kept."""
+
+MAX_WAITING: Final = 16
+"""Requests that wait on a connection for the answers before theirs."""
 
 _CONNECT: Final = b"CONNECT"
 _OK: Final = b"HTTP/1.1 200 OK\r\n"
@@ -94,11 +98,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Give the first head its time."""
         super().connection_made(transport)
         transport.set_protocol(self._intake)
+        self._writes = StalledWrites(self.loop, transport)
         self._start_timer(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting, and tell every request that is not answered that its client has left."""
         self._stop_timer()
+        self._writes.stop()
         self._unset_keepalive_if_required()
         if self._running is not None:
             _disconnect(self._running)
@@ -145,12 +151,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
         Raises:
             ValueError: there is no single Host; the parser turns it into a 400 (RFC 9112 3.2).
+                Or too many requests wait already; those are still answered.
         """
         if self.parser.should_upgrade() and self.parser.get_method() != _CONNECT:
             return
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             raise ValueError(hosts)
+        if len(self.pipeline) == MAX_WAITING:
+            raise ValueError(MAX_WAITING)
         scope: Scope = self.scope  # type: ignore[assignment] # holds ours
         scope[CONNECTION] = self
         self._head_bytes = 0
@@ -185,20 +194,37 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif cycle.keep_alive:
             self._stop_timer()
         else:
-            self.transport.close()
+            self._close()
 
     def on_response_complete(self) -> None:
         """Go on as uvicorn does, but let nobody send the rest of a message for ever."""
         if self.pipeline:
             self._running = self.pipeline[-1][0]
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._writes.watch()
+            return
         cycle = self.cycle
         if (cycle.more_body or "method" not in self.scope) and cycle.response_complete:
-            if self.transport.is_closing():
-                return
             self._unset_keepalive_if_required()
             self._past_bytes = 0
             self._wait_on()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing comes."""
+        self._close()
+
+    def pause_writing(self) -> None:
+        """Write no more until the client takes what waits, for which it has its time."""
+        super().pause_writing()
+        self._writes.watch()
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        super().resume_writing()
+        self._writes.stop()
+        if self.transport.is_closing():
+            self._writes.watch()
 
     def answer(self, scope: Scope, headers: Headers, body: bytes) -> bool:
         """Write a whole 200; False where uvicorn has to send it: the last one, or in its turn.
@@ -300,7 +326,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
             self._write_refusal(error)
-        self.transport.close()
+        self._close()
 
     def _forget_newest(self) -> RequestResponseCycle:
         """Do not start the request whose body is broken; return the one before it."""
@@ -324,7 +350,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _wait_on(self) -> None:
         """Bound what a client still sends that is owed no answer."""
         if self._past_bytes > MAX_PAST_BYTES:
-            self.transport.close()
+            self._close()
         elif self._timer is None:
             if self.cycle.more_body:
                 self._start_timer(PAST_SECONDS)
@@ -336,7 +362,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 )
 
     def _start_timer(self, seconds: float) -> None:
-        self._timer = self.loop.call_later(seconds, self.transport.close)
+        self._timer = self.loop.call_later(seconds, self._close)
+
+    def _close(self) -> None:
+        """Close once all is sent that was written, but do not wait for that without end."""
+        self.transport.close()
+        self._writes.watch()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -20,6 +20,8 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.is_closed = False
+        self.is_cut = False
+        self.waiting_bytes = 0
 
     def write(self, data: Any) -> None:  # noqa: ANN401 - any buffer
         """Keep the bytes."""
@@ -28,6 +30,14 @@ class FakeTransport(asyncio.Transport):
     def close(self) -> None:
         """Remember it."""
         self.is_closed = True
+
+    def abort(self) -> None:
+        """Remember it."""
+        self.is_cut = True
+
+    def get_write_buffer_size(self) -> int:
+        """Say what the test says."""
+        return self.waiting_bytes
 
     def is_closing(self) -> bool:
         """Say whether it was closed."""
@@ -61,8 +71,8 @@ class FakeLoop:
         return self._loop.create_task(*arguments, **options)
 
     def ring(self) -> None:
-        """Let every timer ring that was not cancelled."""
-        for _, callback, handle in self.timers:
+        """Let every timer ring that runs; not those that are started by that."""
+        for _, callback, handle in list(self.timers):
             if not handle.cancelled():
                 handle.cancel()
                 callback()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.dataplane.connection import CONNECTION, LOST, WATCH
-from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES
+from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_WAITING
 from tests.unit.gateway.http_connection import HEAD, Connection
 
 REQUEST = HEAD + b"content-length: 0\r\n\r\n"
@@ -146,3 +146,52 @@ async def test_idle_connection_that_is_lost_leaves_no_timer(
     await gated.end()
     gated.connection.protocol.connection_lost(error)
     assert all(timer.cancelled() for _, _, timer in gated.connection.loop.timers)
+
+
+@pytest.mark.parametrize("ask", [b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", REQUEST])
+async def test_requests_beyond_what_may_wait_are_not_kept(gated: Gated, ask: bytes) -> None:
+    """What was taken is answered; then the connection ends, and the client may ask again."""
+    gated.feed(ask * 1000)
+    assert len(gated.connection.protocol.pipeline) == MAX_WAITING
+    written = await gated.end()
+    assert written.count(b"HTTP/1.1 ") == written.count(b" 204 ") == MAX_WAITING + 1
+    assert written.count(b"connection: close") == 1
+    assert gated.connection.transport.is_closed
+
+
+async def test_client_that_takes_nothing_is_cut(gated: Gated) -> None:
+    """However much is written for it."""
+    transport = gated.connection.transport
+    transport.waiting_bytes = 100_000
+    gated.connection.protocol.pause_writing()
+    gated.connection.loop.ring()
+    assert transport.is_cut
+
+
+async def test_client_that_takes_its_time_is_not_cut(gated: Gated) -> None:
+    """A long answer over a slow line gets less all the time."""
+    transport = gated.connection.transport
+    gated.feed(REQUEST)
+    await gated.end()
+    transport.waiting_bytes = 100_000
+    gated.connection.protocol.pause_writing()
+    for waiting in (80_000, 60_000, 0):
+        transport.waiting_bytes = waiting
+        gated.connection.loop.ring()
+        assert not transport.is_cut
+    gated.connection.protocol.resume_writing()
+
+
+async def test_connection_that_closes_is_cut_when_its_end_is_not_taken(gated: Gated) -> None:
+    """The system would wait for ever to send it."""
+    transport = gated.connection.transport
+    gated.feed(REQUEST)
+    await gated.end()
+    transport.waiting_bytes = 100_000
+    gated.connection.protocol.pause_writing()
+    transport.waiting_bytes = 1000
+    gated.connection.loop.ring()
+    assert (transport.is_closed, transport.is_cut) == (True, False)
+    gated.connection.protocol.resume_writing()
+    gated.connection.loop.ring()
+    assert transport.is_cut

@@ -242,7 +242,7 @@ async def test_nothing_is_read_behind_the_body_of_the_last_request(behind: bytes
         asked.append(scope["path"])
         body = await BodyReader(MAX_BYTES).read(scope, receive, INFER)
         await gate.wait()
-        await answer_with(send, body)
+        await answer_with(send, bytes(body))
 
     body = bytes(300_000)
     request = request_of(body).replace(b"host: x", b"host: x\r\nconnection: close")

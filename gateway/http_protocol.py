@@ -37,7 +37,7 @@ _OK: Final = b"HTTP/1.1 200 OK\r\n"
 _REASONS: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 
 
-def without_upgrade(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
+def without_upgrade(method: bytes, target: bytes, *, version: str, headers: Headers) -> bytes:
     """Write the head of a request anew that asks for no other protocol; its parts were parsed."""
     lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
     lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
@@ -298,7 +298,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive, self._is_deaf = False, True
             return
         head = without_upgrade(
-            self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+            self.parser.get_method(),
+            self.url,
+            version=self.parser.get_http_version(),
+            headers=self.headers,
         )
         self.parser = self._new_parser()
         self.data_received(head)

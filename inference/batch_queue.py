@@ -297,12 +297,15 @@ class BatchQueue:
         return kept
 
     def _put_together(self, piece: Piece, outcome: Outcome) -> list[Settled]:
-        """Keep a piece of an answer until it is whole; one that fails, fails the request."""
+        """Keep a piece of an answer until it is whole; one that fails, fails the request.
+
+        Once sharing has ended, no piece is worth anything.
+        """
         request = piece.request
         if not isinstance(outcome, dict):
             self._lanes.remove(request)
             return [Settled(request, outcome)]
-        if not has_rows(outcome, piece.rows):
+        if not (self._is_shared and has_rows(outcome, piece.rows)):
             self._make_whole(request)
             return []
         request.answered += (outcome,)

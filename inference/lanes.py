@@ -113,10 +113,10 @@ class Lanes:
     ) -> list[Piece]:
         """Take the rows of the next run: equal keys, at most `capacity` rows.
 
-        A request of at most `whole_rows` is never cut; one that is larger than the capacity is
-        taken alone. What is cut may have `alone_rows` where nobody shares its run. A lane that is
-        passed over, for its key or its size or by choice, stays in front, so that it comes first in
-        a later run.
+        A request of at most `whole_rows` is not cut, unless a part of it was taken before; one that
+        is larger than the capacity is taken alone. What is cut may have `alone_rows` where nobody
+        shares its run. A lane that is passed over, for its key or its size or by choice, stays in
+        front, so that it comes first in a later run.
         """
         batch: list[Piece] = []
         passed_over: list[_Lane] = []
@@ -311,7 +311,7 @@ def _serve(lane: _Lane, batch: list[Piece], room: int, *, whole_rows: int, alone
         head = next(iter(lane.waiting))
         if batch and head.key != batch[0].request.key:
             break
-        if head.rows > whole_rows:
+        if head.taken or head.rows > whole_rows:
             rows = min(head.left, max(min(left, lane.balance), alone_rows))
         elif head.rows <= left or not batch:
             rows = head.rows

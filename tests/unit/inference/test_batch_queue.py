@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from inference.batch_queue import BatchQueue, QueueLimits
+from inference.batch_queue import BatchQueue, QueueLimits, Settled
 from inference.batch_run import BatchRun
 from inference.errors import DeadlineExceeded, QueueFull
 from inference.requests import Key, Piece, Request
 from inference.run_times import RunTimes
-from tests.unit.inference.fakes import FAR, FLAT, rows_of
+from tests.unit.inference.fakes import FAR, FLAT, echo_run, rows_of
 
 MakeScene = Callable[..., "Scene"]
 KEY: Key = ("FP32",)
@@ -50,6 +50,11 @@ class Scene:
     def take(self) -> list[Piece]:
         """Take the next batch."""
         return self.queue.take(self.now).batch
+
+    def settle(self, batch: list[Piece], *, is_splittable: bool = True) -> list[Settled]:
+        """Tell of a run, which answered each piece with its own values."""
+        run = echo_run(batch, started=0, seconds=1e-3)._replace(is_splittable=is_splittable)
+        return self.queue.settle(batch, run, work_seconds=run.seconds)
 
     def lanes_of(self, runs: int) -> Counter[str]:
         """Count the rows of each lane over some runs."""
@@ -213,3 +218,42 @@ def test_large_request_leaves_room_for_others(scene: Scene) -> None:
     for _ in range(20):
         scene.add(lane="small")
     assert scene.lanes_of(4) == {"large": 16, "small": 16}
+
+
+def test_large_request_is_run_once_while_sizes_are_tried(make_scene: MakeScene) -> None:
+    """A trial may be of more rows than the request has, between two of its pieces."""
+    seconds = dict.fromkeys((1, 2, 4, 8), 0.015) | {16: 0.010, 32: 0.026, 64: 0.0475}
+    scene = make_scene(seconds, max_batch_size=64)
+    sizes = set()
+    for _ in range(200):
+        rows = 0
+        large = scene.add(50, lane="large")
+        while rows < 50:
+            while scene.queue.rows < 200:
+                scene.add(lane="small")
+            batch = scene.take()
+            size = sum(piece.rows for piece in batch)
+            sizes.add(size)
+            run = echo_run(batch, started=0, seconds=seconds.get(size, size / 1000))
+            scene.queue.settle(batch, run, work_seconds=run.seconds)
+            rows += sum(piece.rows for piece in batch if piece.request is large)
+            assert rows <= 50
+            assert scene.queue.rows == sum(request.left for request in scene.queue)
+    assert sizes == {16, 64}
+
+
+def test_request_that_is_begun_runs_whole_once_sharing_has_ended(scene: Scene) -> None:
+    """Outputs that had no row for each row of another run say that its pieces are worth nothing."""
+    large = scene.add(20, lane="large")
+    scene.settle(scene.take())
+    for _ in range(2):
+        scene.add(4, lane="other")
+    scene.settle(scene.take(), is_splittable=False)
+    answers = []
+    while scene.queue.rows:
+        batch = scene.take()
+        answers += [one.outcome for one in scene.settle(batch) if one.request is large]
+        assert scene.queue.rows == sum(request.left for request in scene.queue)
+    [answer] = answers
+    assert isinstance(answer, dict)
+    assert answer["y"] is large.tensors["x"]

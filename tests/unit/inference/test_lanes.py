@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
 from inference.lanes import Lanes
-from inference.requests import Key, Request
+from inference.requests import Key, Piece, Request
+from tests.unit.inference.fakes import rows_of
 
 Make = Callable[[str, int], Request]
 KEY: Key = ("FP32",)
@@ -159,3 +161,36 @@ def test_everything_that_waits_is_taken_once(arrivals: list[tuple[str, int]], si
         assert [item for item in taken if item.lane == lane] == [
             item for item in waiting if item.lane == lane
         ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 60)), max_size=20),
+    st.lists(st.tuples(st.integers(1, 20), st.integers(0, 80), st.booleans()), min_size=1),
+)
+def test_every_row_is_taken_once_whatever_is_cut(
+    arrivals: list[tuple[str, int]], runs: list[tuple[int, int, bool]]
+) -> None:
+    """What is worth cutting changes between the pieces of a request; some are put back."""
+    loop = new_event_loop()
+    lanes = Lanes(round_rows=8)
+    waiting = [
+        Request(rows_of(*range(rows)), rows, lane, 1, KEY, 0, loop.create_future())
+        for lane, rows in arrivals
+    ]
+    loop.close()
+    for request in waiting:
+        lanes.add(request)
+    taken: dict[Request, list[Piece]] = {request: [] for request in waiting}
+    for capacity, whole_rows, is_put_back in runs:
+        batch = lanes.take(capacity, whole_rows=whole_rows)
+        if is_put_back and batch:
+            lanes.put_back(batch.pop())
+        for piece in batch:
+            taken[piece.request].append(piece)
+        assert lanes.rows == sum(request.left for request in lanes)
+    while batch := lanes.take(8, whole_rows=8):
+        for piece in batch:
+            taken[piece.request].append(piece)
+    for request, pieces in taken.items():
+        rows = [row for piece in pieces for row in piece.tensors["x"]]
+        assert_array_equal(rows, request.tensors["x"])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from inference.batch_run import BatchRun, Outcome, has_rows
 from inference.division import Division
-from inference.errors import DeadlineExceeded, QueueFull, TooManyRows
+from inference.errors import DeadlineExceeded, ModelFailed, QueueFull, TooManyRows
 from inference.lanes import Lanes, any_lane
 from inference.requests import Piece, Request
 from inference.run_times import RunTimes
@@ -235,6 +235,14 @@ class BatchQueue:
                 settled += self._put_together(piece, outcome)
         return settled
 
+    def give_up(self, batch: Sequence[Piece], error: Exception) -> list[Settled]:
+        """End a run that could not be settled: it failed for everybody in it."""
+        failed = ModelFailed(f"{type(error).__name__}: {error}")
+        requests = dict.fromkeys([piece.request for piece in batch])
+        for request in requests:
+            self._lanes.remove(request)
+        return [Settled(request, failed) for request in requests]
+
     @property
     def _is_always_quick(self) -> bool:
         return self._is_shared and self.limits.max_batch_size <= self._division.quick_rows
@@ -305,7 +313,7 @@ class BatchQueue:
         if not isinstance(outcome, dict):
             self._lanes.remove(request)
             return [Settled(request, outcome)]
-        if not (self._is_shared and has_rows(outcome, piece.rows)):
+        if not (self._is_shared and has_rows(outcome, piece.rows) and request.continues(outcome)):
             self._make_whole(request)
             return []
         request.answered += (outcome,)
@@ -314,7 +322,7 @@ class BatchQueue:
         return [Settled(request, request.joined())] if is_whole else []
 
     def _make_whole(self, request: Request) -> None:
-        """Run a request again in one piece: the model's outputs have no row for each row."""
+        """Run a request again in one piece: what rows are answered depends on those beside them."""
         self._is_shared = False
         self._lanes.remove(request)
         request.taken = 0

@@ -316,8 +316,16 @@ class Batcher:
     def _settle(
         self, batch: list[Piece], run: BatchRun, *, work_seconds: float | None, line: Line
     ) -> _Done:
-        settled = self._queue.settle(batch, run, work_seconds=work_seconds, track=line.track)
+        """Learn from a run, and see who is answered now.
+
+        Threat: whatever goes wrong here, a line that stays busy would never have another run.
+        """
         line.running = []
+        try:
+            settled = self._queue.settle(batch, run, work_seconds=work_seconds, track=line.track)
+        except Exception as error:
+            logger.exception("%s: a run could not be settled", self._name)
+            settled = self._queue.give_up(batch, error)
         return _Done(batch, run, settled)
 
     def _finish_elsewhere(self, loop: asyncio.AbstractEventLoop, done: _Done) -> None:

@@ -61,6 +61,13 @@ class Request:
         end = start + rows
         return Piece(self, rows, {name: array[start:end] for name, array in self.tensors.items()})
 
+    def continues(self, outputs: Tensors) -> bool:
+        """Say whether a piece's outputs can stand behind those before: same items, same type."""
+        return not self.answered or all(
+            (array.shape[1:], array.dtype) == (outputs[name].shape[1:], outputs[name].dtype)
+            for name, array in self.answered[0].items()
+        )
+
     def joined(self) -> Tensors:
         """Put the outputs of all pieces together; pieces ran in order."""
         names = self.answered[0]

@@ -15,6 +15,7 @@ InferenceError
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 
 class InferenceError(Exception):
@@ -129,3 +130,7 @@ class ModelFailed(InferenceError):
     def __init__(self, debug: str) -> None:
         super().__init__("the model failed")
         self.debug = debug
+
+
+RUN_FAILURES: Final = (DeadlineExceeded, EngineUnavailable, InputInvalid, ModelFailed)
+"""What a request that a version was given can end in without its answer."""

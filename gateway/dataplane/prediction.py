@@ -33,7 +33,7 @@ from gateway.usage.receipts import AnyReceipt
 from gateway.usage.record import UsageRecord
 from inference.batcher import Prediction
 from inference.compute_account import ComputeBill
-from inference.errors import DeadlineExceeded, ModelFailed, ModelNotFound, QueueFull
+from inference.errors import RUN_FAILURES, DeadlineExceeded, ModelNotFound, QueueFull
 from inference.predictor import Predictor
 from inference.registry import ModelVersion
 from inference.router import Router
@@ -251,7 +251,7 @@ class PredictionPath:
         except (QueueFull, JournalUnavailable):
             outcome = Outcome.REFUSED
             raise
-        except (ModelFailed, DeadlineExceeded, OutputNotFinite, CancelledError) as error:
+        except (*RUN_FAILURES, OutputNotFinite, CancelledError) as error:
             self.after_failure(call, error)
             raise
         finally:

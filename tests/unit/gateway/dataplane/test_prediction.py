@@ -27,6 +27,7 @@ from inference.compute_account import ComputeAccount, ComputeBill
 from inference.errors import (
     ContractViolated,
     DeadlineExceeded,
+    EngineUnavailable,
     InputInvalid,
     ModelFailed,
     ModelNotFound,
@@ -257,13 +258,18 @@ async def test_test_key_is_recorded_without_units() -> None:
     assert bench.limiter.admitted == [(0, False)]
 
 
-@pytest.mark.parametrize("failure", [ModelFailed("boom"), DeadlineExceeded(), InputInvalid("x")])
+FAILURES = [ModelFailed("boom"), DeadlineExceeded(), InputInvalid("x"), EngineUnavailable(1, "")]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
 async def test_failed_run_is_not_billed_and_gives_units_back(failure: Exception) -> None:
-    """The caller had the attempt and pays nothing."""
+    """The caller had the attempt and pays nothing; it is told of as the version's failure."""
     bench = Bench(predictor=FakePredictor(failure=failure))
+    path, told = bench.path(), []
+    path.after_failure = lambda _call, error: told.append(error)
     with pytest.raises(type(failure)):
-        await bench.predict()
-    assert bench.journal.records == []
+        await bench.predict(path=path)
+    assert (bench.journal.records, told) == ([], [failure])
     assert bench.limiter.released == [Outcome.FAILED]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gateway.dataplane.codec import Encoded
 from gateway.dataplane.grpc_parameters import read_classes, read_timeout, refuse_unserved
-from gateway.dataplane.oip_answer import wanted_outputs, wanted_tensor
+from gateway.dataplane.oip_answer import check_classes, wanted_outputs, wanted_tensor
 from gateway.dataplane.oip_request import InferRequest, WantedOutput
 from gateway.errors import RequestInvalid
 from inference.errors import InputInvalid
@@ -70,6 +70,7 @@ class GrpcCodec:
         wanted = _read_outputs(body, model)
         tensors = _read_inputs(body, model)
         rows = model.contract.check_tensors(tensors)
+        check_classes(wanted, rows)
         return GrpcDecoded(tensors, rows, read_timeout(body.parameters), body.id, wanted)
 
     def encode(self, outputs: Tensors, decoded: GrpcDecoded, model: ModelVersion) -> Encoded:

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from gateway.dataplane.codec import Encoded
-from gateway.dataplane.oip_answer import HEADER_LENGTH, wanted_outputs, write_answer
+from gateway.dataplane.oip_answer import (
+    HEADER_LENGTH,
+    check_classes,
+    wanted_outputs,
+    write_answer,
+)
 from gateway.dataplane.oip_request import InferRequest, WantedOutput, read_request
 from gateway.dataplane.oip_tensors import read_raw_tensor, read_tensors
 from gateway.errors import RequestInvalid
@@ -74,6 +79,7 @@ class OipCodec:
             tensors = read_tensors(request.inputs, json_part, binary, model=model)
         wanted = wanted_outputs(request, model)
         rows = model.contract.check_tensors(tensors)
+        check_classes(wanted, rows)
         return DecodedInfer(tensors, rows, request.timeout_seconds, request.id, wanted)
 
     def encode(self, outputs: Tensors, decoded: DecodedInfer, model: ModelVersion) -> Encoded:

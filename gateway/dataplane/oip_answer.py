@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from gateway.dataplane.classification import top_classes
+from gateway.dataplane.classification import MAX_CLASSES, MAX_TEXTS, top_classes
 from gateway.dataplane.codec import Encoded
 from gateway.dataplane.oip_request import InferRequest, WantedOutput
 from gateway.errors import OutputNotFinite, RequestInvalid
@@ -30,7 +30,8 @@ def wanted_outputs(request: InferRequest, model: ModelVersion) -> list[WantedOut
 
     Raises:
         InputInvalid: an output is unknown, or has no classes to choose from.
-        RequestInvalid: an output that only binary data carries is wanted in JSON.
+        RequestInvalid: an output that only binary data carries is wanted in JSON, or more classes
+            than are told of a row.
     """
     specs = {spec.name: spec for spec in model.signature.outputs}
     wanted = request.outputs
@@ -42,11 +43,23 @@ def wanted_outputs(request: InferRequest, model: ModelVersion) -> list[WantedOut
             raise InputInvalid(f"the outputs of the model are {', '.join(specs)}")
         if output.classes and spec.datatype == BYTES:
             raise InputInvalid(f"output {spec.name} is text and has no classes")
+        if output.classes > MAX_CLASSES:
+            raise RequestInvalid(f"at most {MAX_CLASSES} classes of a row can be asked for")
         if not output.is_binary and not output.classes and spec.datatype in BINARY_ONLY:
             raise RequestInvalid(
                 f"output {spec.name} is {spec.datatype}: ask for it with binary_data"
             )
     return wanted
+
+
+def check_classes(wanted: Sequence[WantedOutput], rows: int) -> None:
+    """Pass if the classes of all rows can be written without others waiting long for it.
+
+    Raises:
+        RequestInvalid: they are too many.
+    """
+    if rows * sum([output.classes for output in wanted]) > MAX_TEXTS:
+        raise RequestInvalid(f"at most {MAX_TEXTS} classes can be asked for, of all rows together")
 
 
 def write_answer(

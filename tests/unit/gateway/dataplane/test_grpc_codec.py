@@ -107,6 +107,16 @@ def test_raw_contents_come_back_as_they_were(datatype: str) -> None:
     assert encoded.size == len(encoded.body)
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(1, 1001), (1, 2**63 - 1), (66, 1000)])
+def test_more_classes_than_are_written_at_once_are_refused(rows: int, classes: int) -> None:
+    """As over HTTP."""
+    request = raw_request("FP32", [rows], bytes(4 * rows))
+    wanted = request.outputs.add(name="x0_out")
+    wanted.parameters["classification"].int64_param = classes
+    with pytest.raises(RequestInvalid, match="classes"):
+        CODEC.decode(request, model_of("FP32"))
+
+
 def test_raw_contents_are_matched_by_position() -> None:
     """Inputs in another order than the graph's keep their bytes."""
     request = ModelInferRequest(

@@ -134,6 +134,17 @@ def test_text_has_no_classes(registry: Registry) -> None:
         decode(registry.resolve("greeting"), {"inputs": [text], "outputs": wanted})
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(1, 1001), (1, 2**63 - 1), (66, 1000)])
+def test_more_classes_than_are_written_at_once_are_refused(
+    registry: Registry, rows: int, classes: int
+) -> None:
+    """Of a row, and of all rows: each is a text that everybody waits for."""
+    x = binary("x", [rows], 4 * rows)
+    wanted = [{"name": "y", "parameters": {"classification": classes}}]
+    with pytest.raises(RequestInvalid, match="classes"):
+        decode(registry.resolve("scaled"), {"inputs": [x], "outputs": wanted}, bytes(4 * rows))
+
+
 def test_too_many_rows_are_refused(registry: Registry) -> None:
     """The queue's size bounds a request."""
     with pytest.raises(TooManyRows):

@@ -5,7 +5,6 @@ no further than we let it.
 """
 
 import asyncio
-import zlib
 from collections.abc import MutableMapping
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -15,15 +14,14 @@ from google.protobuf.message import DecodeError, Message  # type: ignore[import-
 
 from auth.networks import Address
 from gateway.addresses import source_of
-from gateway.errors import BodyTooLarge, RequestInvalid
+from gateway.dataplane.compression import Inflater
+from gateway.errors import RequestInvalid
 
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _GZIP: Final = b"\x1f\x8b"
 _DEFLATE: Final = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_ANY_WRAPPER: Final = 47
-"""zlib's `wbits` for both."""
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -35,7 +33,14 @@ class GrpcCall:
     says so (`grpc-timeout`). `timer` cancels the call when it has passed.
     """
 
-    def __init__(self, context: Context, *, timeout_seconds: float, trusts_proxy: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        inflater: Inflater,
+        timeout_seconds: float,
+        trusts_proxy: bool,
+    ) -> None:
         remaining = context.time_remaining()
         own = timeout_seconds if remaining is None else min(timeout_seconds, max(remaining, 0.0))
         self.deadline = asyncio.get_running_loop().time() + own
@@ -43,6 +48,7 @@ class GrpcCall:
         self.scope = _scope_of(context)
         self.is_reading = False
         self._context = context
+        self._inflater = inflater
         self._trusts_proxy = trusts_proxy
 
     @property
@@ -62,61 +68,49 @@ class GrpcCall:
         return remaining is not None and remaining <= 0
 
     async def read(self) -> bytes:
-        """Read the one message of the call, as it was sent.
+        """Read the one message of the call, inflated where it is compressed.
+
+        A message of this protocol never begins with the bytes that gzip and zlib begin with: the
+        first is a wire type that there is not, the second a field that there is not.
+
+        Threat: gRPC itself would inflate any number of them, each to any size.
 
         Raises:
-            RequestInvalid: the call ended without one.
+            RequestInvalid: the call ended without one, or it cannot be inflated.
+            BodyTooLarge: it inflates to more than the cap.
         """
         self.is_reading = True
         content: object = await self._context.read()
         self.is_reading = False
         if not isinstance(content, bytes):
             raise RequestInvalid("the call has no message")
-        return content
+        coding = _coding_of(content)
+        return content if coding is None else await self._inflater.inflate(content, coding)
 
     def let_finish(self) -> None:
         """Have the deadline interrupt nothing from here on."""
         self.timer.reschedule(None)
 
 
-def parse(kind: type[_Message], content: bytes, *, max_bytes: int) -> _Message:
-    """Read a message, inflated where it is compressed.
-
-    A message of this protocol never begins with the bytes that gzip and zlib begin with: the first
-    is a wire type that there is not, the second a field that there is not.
+def parse(kind: type[_Message], content: bytes) -> _Message:
+    """Read the members of a message.
 
     Raises:
-        BodyTooLarge: it inflates to more than `max_bytes`.
         RequestInvalid: it is no such message.
     """
-    plain = _inflate(content, max_bytes) if _is_compressed(content) else content
     message: _Message = kind()
     try:
-        message.ParseFromString(plain)
+        message.ParseFromString(content)
     except DecodeError:
         raise RequestInvalid("the message cannot be read") from None
     return message
 
 
-def _is_compressed(content: bytes) -> bool:
-    return content[:2] == _GZIP or content[:2] in _DEFLATE
-
-
-def _inflate(content: bytes, max_bytes: int) -> bytes:
-    """Inflate a message as far as the cap.
-
-    Threat: 64 MB of zeros take 64 kB on the wire, and gRPC itself would inflate any number of them.
-    """
-    inflater = zlib.decompressobj(_ANY_WRAPPER)
-    try:
-        plain = inflater.decompress(content, max_bytes + 1)
-    except zlib.error:
-        raise RequestInvalid("the message cannot be inflated") from None
-    if len(plain) > max_bytes:
-        raise BodyTooLarge(max_bytes)
-    if not inflater.eof or inflater.unused_data:
-        raise RequestInvalid("the message cannot be inflated")
-    return plain
+def _coding_of(content: bytes) -> bytes | None:
+    """Say how a message is compressed; None where it is not."""
+    if content[:2] == _GZIP:
+        return b"gzip"
+    return b"deflate" if content[:2] in _DEFLATE else None
 
 
 def _scope_of(context: Context) -> MutableMapping[str, Any]:

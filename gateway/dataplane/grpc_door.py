@@ -17,6 +17,7 @@ from auth.errors import ScopeMissing
 from auth.principal import Principal
 from auth.scopes import PREDICT
 from gateway.credentials import extract_credential
+from gateway.dataplane.compression import Inflater
 from gateway.dataplane.grpc_call import Context, GrpcCall, Headers, parse
 from gateway.dataplane.grpc_codec import GrpcCodec
 from gateway.dataplane.grpc_status import Metadata, as_metadata, problem_metadata, status_code
@@ -57,7 +58,7 @@ class GrpcDoor:
         self._services = services
         self._request_ids = request_ids
         self._observer = observer
-        self._max_bytes = services.settings.max_body_bytes
+        self._inflater = Inflater(services.settings.max_body_bytes)
         self._timeout_seconds = services.settings.request_timeout_seconds
         self._trusts_proxy = services.settings.trusts_proxy
 
@@ -80,7 +81,7 @@ class GrpcDoor:
         principal.require(PREDICT)
         content = await call.read()
         exchange.bytes_in = len(content)
-        request = parse(ModelInferRequest, content, max_bytes=self._max_bytes)
+        request = parse(ModelInferRequest, content)
         name, selection = read_names(request.model_name, request.model_version)
         request_id = exchange.request_id
         exchange.model = model = path.resolve(principal, name, selection, request_id=request_id)
@@ -145,7 +146,10 @@ class GrpcDoor:
     async def _serve(self, context: Context, work: Work, *, route: str) -> bytes:
         """Serve one call; every failure becomes a status."""
         call = GrpcCall(
-            context, timeout_seconds=self._timeout_seconds, trusts_proxy=self._trusts_proxy
+            context,
+            inflater=self._inflater,
+            timeout_seconds=self._timeout_seconds,
+            trusts_proxy=self._trusts_proxy,
         )
         request_id = self._request_ids.take(call.headers)
         exchange = self._observer.begin(call.scope, request_id, route=route)

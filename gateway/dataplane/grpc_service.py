@@ -55,7 +55,6 @@ class GrpcService:
         self._services = services
         self._registry = services.registry
         self._door = door
-        self._max_bytes = services.settings.max_body_bytes
         self.is_ending = False
         """Set when the worker takes no more calls."""
 
@@ -101,7 +100,7 @@ class GrpcService:
             caller = await self._door.authorize(call, exchange, MODELS_READ, PREDICT)
             content = await call.read()
             exchange.bytes_in = len(content)
-            request = parse(request_kind, content, max_bytes=self._max_bytes)
+            request = parse(request_kind, content)
             return _reply(answer_kind, describe(request, caller))
 
         return work
@@ -113,7 +112,7 @@ class GrpcService:
             caller = await self._door.authorize(call, exchange, MODELS_WRITE)
             content = await call.read()
             exchange.bytes_in = len(content)
-            request = parse(kind, content, max_bytes=self._max_bytes)
+            request = parse(kind, content)
             name, _ = read_names(request.model_name, "")
             if not caller.may_use(name):
                 raise ModelNotFound(name)

@@ -139,11 +139,15 @@ async def test_message_over_the_cap_is_refused(door: Door) -> None:
 
 
 async def test_compressed_message_is_inflated(door: Door) -> None:
-    """Both codings that clients offer."""
+    """Both codings that clients offer; its size is recorded as it is without them."""
     request = infer_request("linear", x=np.ones((100, 3), np.float32))
     for coding in (grpc.Compression.Gzip, grpc.Compression.Deflate):
         told = await door.caller.call("ModelInfer", request, key=door.key, compression=coding)
         assert first_output(told).tolist() == [[111.0]] * 100
+    await door.services.shipper.ship()
+    async with door.services.engine.connect() as connection:
+        sizes = await connection.exec_driver_sql("SELECT DISTINCT bytes_in FROM usage_records")
+        assert sizes.scalars().all() == [request.ByteSize()]
 
 
 async def test_compressed_message_is_inflated_no_further_than_the_cap(door: Door) -> None:

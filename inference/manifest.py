@@ -168,6 +168,8 @@ def parse_manifest(name: str, content: bytes) -> Manifest:
         return Manifest.model_validate(tomllib.loads(content.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ModelRefused(name, f"{MANIFEST_NAME}: {error}") from None
+    except RecursionError:
+        raise ModelRefused(name, f"{MANIFEST_NAME}: it is nested too deeply") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from inference.errors import ModelRefused
@@ -19,9 +20,17 @@ MODEL_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.json"
 MANIFEST_FILE: Final = "model.toml"
 MAX_MODEL_BYTES: Final = 2**31 - 1
-MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
+MAX_GOLDEN_BYTES: Final = 16 * 1024 * 1024
+MAX_MANIFEST_BYTES: Final = 1024 * 1024
 
 _CHUNK_BYTES = 1024 * 1024
+_BOUNDS: Final = MappingProxyType(
+    {
+        MODEL_FILE: MAX_MODEL_BYTES,
+        GOLDEN_FILE: MAX_GOLDEN_BYTES,
+        MANIFEST_FILE: MAX_MANIFEST_BYTES,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +204,7 @@ def _label(path: VersionPath, file: Path) -> str:
 
 
 def _bound(file: str) -> int:
-    return MAX_MODEL_BYTES if file == MODEL_FILE else MAX_TEXT_BYTES
+    return _BOUNDS[file]
 
 
 def _read(files: OpenFiles, descriptor: int, file: str) -> bytes:

@@ -8,9 +8,7 @@ from typing import Final
 from inference.errors import ModelRefused, VettingFailed
 from inference.loading import ModelVersion, load_version
 from inference.remote_loading import load_anywhere
-from inference.repository import parse_files
 from inference.settings import InferenceSettings
-from inference.signature import Signature
 from inference.version_files import OpenFiles, VersionPath, open_version
 from inference.vetting import vet_files
 from inference.vetting_records import VettingRecords
@@ -46,8 +44,6 @@ class Vetter:
             VettingFailed: it could not be checked.
         """
         with open_version(path) as files:
-            if files.model is None:
-                return _report_of_engine(path, files)
             async with self._turns:
                 verdict = await self._find_or_judge(path, files, afresh=afresh)
         match verdict:
@@ -109,23 +105,6 @@ class Vetter:
                 "%s/%s was checked without protection of: %s", path.name, path.version, missing
             )
         return Passed(report)
-
-
-def _report_of_engine(path: VersionPath, files: OpenFiles) -> VettingReport:
-    """Pass what names an engine: there is no model here that could do harm.
-
-    Raises:
-        ModelRefused: `model.toml` or `golden.json` is not what it should be.
-    """
-    parse_files(path.name, files.read())
-    return VettingReport(
-        digests=files.digests(),
-        signature=Signature((), (), is_batchable=False),
-        max_batch_size=1,
-        run_seconds={},
-        peak_bytes=0,
-        seconds=0.0,
-    )
 
 
 def _bounded(version: ModelVersion, report: VettingReport) -> ModelVersion:

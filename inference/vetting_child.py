@@ -13,6 +13,8 @@ from typing import Final, NoReturn
 from inference.confinement import leave_network, limit_resources, seal
 from inference.errors import ModelRefused
 from inference.loading import ModelVersion, load_contents
+from inference.repository import parse_files
+from inference.signature import Signature
 from inference.trial import is_out_of_memory, try_rows
 from inference.version_files import Contents, OpenFiles, VersionPath
 from inference.vetting_report import (
@@ -101,18 +103,30 @@ def _limit(job: Job) -> list[str]:
 def _check(
     job: Job, contents: Contents, *, unprotected: list[str], started: float
 ) -> VettingReport:
-    path = VersionPath(NOWHERE, job.name, job.version)
-    version: ModelVersion = load_contents(path, contents, job.settings)
-    run_seconds = try_rows(version, budget_seconds=_TRIAL_SHARE * job.limits.processor_seconds)
+    signature, max_batch_size, run_seconds = _try(job, contents)
     return VettingReport(
         digests=contents.digests(),
-        signature=version.signature,
-        max_batch_size=version.max_batch_size,
+        signature=signature,
+        max_batch_size=max_batch_size,
         run_seconds=run_seconds,
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_PER_MAXRSS,
         seconds=perf_counter() - started,
         unprotected=tuple(unprotected),
     )
+
+
+def _try(job: Job, contents: Contents) -> tuple[Signature, int, dict[int, float]]:
+    """Load and run the model, or read what names an engine; return what the report says of it.
+
+    Threat: a `model.toml` of 64 KiB can take a minute and gigabytes to read, without any model.
+    """
+    if contents.model is None:
+        parse_files(job.name, contents)
+        return Signature((), (), is_batchable=False), 1, {}
+    path = VersionPath(NOWHERE, job.name, job.version)
+    version: ModelVersion = load_contents(path, contents, job.settings)
+    run_seconds = try_rows(version, budget_seconds=_TRIAL_SHARE * job.limits.processor_seconds)
+    return version.signature, version.max_batch_size, run_seconds
 
 
 def _too_much_memory(job: Job) -> Refused:

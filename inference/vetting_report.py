@@ -42,7 +42,7 @@ class Job:
 
     name: str
     version: str
-    model: int
+    model: int | None
     golden: int | None
     manifest: int | None
     owns_manifest: bool
@@ -60,6 +60,8 @@ class VettingReport:
     """Of the very bytes that were checked."""
 
     signature: Signature
+    """Empty where an engine has the model: only a server asks it."""
+
     max_batch_size: int
     """Rows that may share a run; 1 where the model mixes them."""
 

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from gateway.models.uploads import ARCHIVE, BARE
 from tests.repositories import scaled_model
 from tests.unit.gateway.models.archives import archive_of
-from tests.unit.inference import external_models, hostile_models
+from tests.unit.inference import external_models, hostile_models, hostile_texts
 from tests.unit.inference.onnx_models import linear_model
 
 MODEL: Final = "double"
@@ -92,6 +92,10 @@ def _changed(number: int) -> bytes:
     return scaled_model(number + 3)
 
 
+def _texts(make: Callable[[int], Mapping[str, bytes]], number: int) -> bytes:
+    return archive_of(make(number))
+
+
 def _archive(make: Callable[[int], bytes]) -> Upload:
     return Upload(make, ARCHIVE, status=400, code="bad_request")
 
@@ -106,6 +110,10 @@ UPLOADS: Final[Mapping[str, Upload]] = MappingProxyType(
         **{
             f"external data at {location!r}": Upload(partial(_located, location))
             for location in external_models.LOCATIONS
+        },
+        **{
+            kind: Upload(partial(_texts, make), ARCHIVE)
+            for kind, make in hostile_texts.HOSTILE.items()
         },
         "cut anywhere": Upload(_cut),
         "a bit turned": Upload(_flipped, ARCHIVE),

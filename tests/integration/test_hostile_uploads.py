@@ -12,6 +12,7 @@ from tests.hostile_uploads import MODEL, UPLOADS
 from tests.processes import children_of, resident_bytes
 from tests.repositories import scaled_model, write_model
 from tests.serving import Server, free_port
+from tests.unit.inference import hostile_texts
 from tests.verdicts import share_verdicts
 
 FEW = (
@@ -21,6 +22,7 @@ FEW = (
     "external data, subgraph",
     "unknown operator",
     "truncated",
+    *hostile_texts.HOSTILE,
     "a bit turned",
     "a file too many",
     "a symbolic link",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from inference.settings import InferenceSettings
 from inference.version_files import VersionPath, open_version
 from inference.vetting import VettingLimits, VettingReport, vet
 from tests.processes import children_of
-from tests.unit.inference import hostile_models
+from tests.unit.inference import hostile_models, hostile_texts
 from tests.unit.inference.onnx_models import (
     greeting_model,
     linear_model,
@@ -163,6 +164,28 @@ def test_model_that_takes_too_long_is_ended(tmp_path: Path, content: bytes) -> N
     put(tmp_path, content)
     limits = VettingLimits(processor_seconds=1)
     assert "more than 1 s of processor time" in refusal(tmp_path, limits)
+
+
+def write_texts(root: Path, texts: Mapping[str, bytes]) -> None:
+    """Write version 1 of the model m, which has texts alone."""
+    folder = root / "m" / "1"
+    folder.mkdir(parents=True)
+    for name, content in texts.items():
+        (folder / name).write_bytes(content)
+
+
+def test_version_that_names_an_engine_passes(tmp_path: Path) -> None:
+    """There is no model to run; the report names the texts that it holds for."""
+    write_texts(tmp_path, {"model.toml": b'runtime = "grpc://127.0.0.1:1"'})
+    with open_version(VersionPath(tmp_path, "m", "1")) as files:
+        assert vetted(tmp_path).digests == files.digests()
+
+
+@pytest.mark.parametrize("kind", hostile_texts.HOSTILE)
+def test_hostile_text_is_refused_with_a_reason(tmp_path: Path, kind: str) -> None:
+    """The child reads it, and dies of it in place of the server."""
+    write_texts(tmp_path, hostile_texts.HOSTILE[kind](0))
+    assert hostile_texts.REASONS[kind] in refusal(tmp_path)
 
 
 def test_child_that_gives_no_answer_in_time_is_ended(tmp_path: Path) -> None:

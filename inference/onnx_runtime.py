@@ -18,6 +18,8 @@ from inference.tensors import DATATYPES_BY_ONNX_TYPE, Tensor, Tensors
 _FATAL = 4
 _DEFAULTS: Final = InferenceSettings()
 _LOAD_ERRORS = (
+    state.EPFail,
+    state.EngineError,
     state.Fail,
     state.InvalidArgument,
     state.InvalidGraph,

@@ -5,14 +5,20 @@ import logging
 from dataclasses import replace
 from typing import Final
 
-from inference.errors import ModelRefused, VettingFailed
-from inference.loading import ModelVersion, load_version
+from inference.errors import InferenceError, ModelRefused, VettingFailed
+from inference.loading import Load, ModelVersion, load_version
 from inference.remote_loading import load_anywhere
 from inference.settings import InferenceSettings
 from inference.version_files import OpenFiles, VersionPath, open_version
 from inference.vetting import vet_files
 from inference.vetting_records import VettingRecords
-from inference.vetting_report import Passed, Refused, VettingLimits, VettingReport
+from inference.vetting_report import (
+    Passed,
+    Refused,
+    VettingLimits,
+    VettingReport,
+    printable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +33,18 @@ class Vetter:
     """
 
     def __init__(
-        self, settings: InferenceSettings, limits: VettingLimits, *, records: VettingRecords
+        self,
+        settings: InferenceSettings,
+        limits: VettingLimits,
+        *,
+        records: VettingRecords,
+        load: Load = load_anywhere,
     ) -> None:
+        """Vet within limits; `load` brings to life what passed."""
         self._settings = settings
         self._limits = limits
         self._records = records
+        self._load = load
         self._turns = asyncio.Semaphore(_PARALLEL)
 
     async def vet(self, path: VersionPath, *, afresh: bool = False) -> VettingReport:
@@ -65,11 +78,19 @@ class Vetter:
         """Load the bytes that a report is about.
 
         Raises:
-            ModelRefused: the version was changed after it was vetted.
+            ModelRefused: the version was changed after it was vetted, or cannot be loaded here.
         """
-        version = await asyncio.to_thread(
-            load_version, path, self._settings, expected=report.digests, load=load_anywhere
-        )
+        try:
+            version = await asyncio.to_thread(
+                load_version, path, self._settings, expected=report.digests, load=self._load
+            )
+        except InferenceError:
+            raise
+        except Exception as error:
+            # An engine may raise anything, and memory may be short: one version fails, not a start.
+            logger.exception("%s/%s cannot be loaded", path.name, path.version)
+            reason = printable(f"it cannot be loaded: {type(error).__name__}: {error}")
+            raise ModelRefused(path.name, reason) from None
         return _bounded(version, report)
 
     async def judge(self, path: VersionPath, *, afresh: bool = False) -> VettingReport | str:

@@ -139,6 +139,9 @@ class ModelKeeper:
                 await self.reconcile()
             except UNREACHABLE as error:
                 logger.warning("versions cannot be followed: %s", type(error).__name__)
+            except Exception:
+                # Whoever ended here would keep its lease, and every change would wait for it.
+                logger.exception("versions cannot be followed")
 
     async def _live(self) -> None:
         """Renew the lease, and look again at what others may have left unfinished."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from auth.actor import Actor
 from gateway.models.label_store import ModelStore
 from gateway.models.records import CHAMPION, VersionRecord
 from gateway.models.version_store import FoundVersion
@@ -19,7 +20,14 @@ from inference.version_files import open_version
 from inference.version_policy import VersionPolicy
 from tests.actors import TESTER
 from tests.repositories import write_manifest, write_model
-from tests.unit.gateway.models.workers import MODEL, Worker, adding_model, worker, write_adders
+from tests.unit.gateway.models.workers import (
+    MODEL,
+    Worker,
+    adding_model,
+    load_but_second,
+    worker,
+    write_adders,
+)
 from tests.unit.inference.fakes import turn
 
 
@@ -234,6 +242,62 @@ async def test_bad_version_leaves_the_others_alone(
         assert (one.shown(), one.unnamed()) == (["1"], "1")
         assert [status.is_ready for status in one.registry.statuses()] == [True, False]
     assert list((await store.read_book(MODEL)).versions) == ["1"]
+
+
+async def test_start_goes_on_without_a_version_that_fails_unforeseen(
+    store: ModelStore, engine: AsyncEngine, root: Path
+) -> None:
+    """Its status says what happened."""
+    write_adders(root, 2)
+    async with worker(store, engine, root, load=load_but_second) as one:
+        assert one.shown() == ["1"]
+        [_, failed] = one.registry.statuses()
+        assert "MemoryError" in failed.reason
+
+
+async def test_pushed_version_that_fails_unforeseen_is_refused(
+    store: ModelStore, engine: AsyncEngine, root: Path
+) -> None:
+    """Whoever pushed it is told, and the keeper goes on with the next."""
+    async with worker(store, engine, root, load=load_but_second) as one:
+        await push(store, root, 2)
+        await one.work()
+        record = (await store.read_book(MODEL)).versions["2"]
+        assert (record.state, "MemoryError" in record.reason) == ("refused", True)
+        await push(store, root, 3)
+        await one.work()
+        await one.refresh()
+        assert one.shown() == ["1", "3"]
+
+
+class StumblingStore(ModelStore):
+    """The records, of which one change fails once as nobody foresaw."""
+
+    has_stumbled = False
+
+    async def settle(self, name: str, *, actor: Actor) -> None:
+        """Fail, and settle from then on."""
+        if not self.has_stumbled:
+            self.has_stumbled = True
+            raise ValueError("nobody foresaw this")
+        await super().settle(name, actor=actor)
+
+
+async def test_keeper_goes_on_after_an_error_that_nobody_foresaw(
+    store: ModelStore, engine: AsyncEngine, root: Path
+) -> None:
+    """A keeper that ends in silence holds up every push and promotion."""
+    stumbling = store.part(StumblingStore)
+    async with worker(stumbling, engine, root) as one:
+        async with asyncio.timeout(30):
+            await push(store, root, 2)
+            await one.refresh()
+            while not stumbling.has_stumbled:
+                await turn()
+            await push(store, root, 3)
+            await one.refresh()
+            while (await store.read_book(MODEL)).versions["3"].state != "serving":
+                await turn()
 
 
 async def test_policy_of_the_newest_version_counts(

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from inference.version_files import Contents, Digests, VersionPath, open_version
 from inference.version_policy import VersionPolicy
 
 logger = logging.getLogger(__name__)
+
+CHANGED: Final = "its files changed after they were checked"
 
 _SAME_ROW_TOLERANCE = 1e-3
 
@@ -103,7 +105,7 @@ def load_version(
     with open_version(path) as files:
         contents = files.read()
     if expected is not None and contents.digests() != expected:
-        raise ModelRefused(path.name, "its files changed after they were checked")
+        raise ModelRefused(path.name, CHANGED)
     return (load or load_contents)(path, contents, settings)
 
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 from inference.engine_address import engine_of
 from inference.errors import InferenceError, ModelRefused
 from inference.loading import ModelVersion, load_contents, prepare_version
+from inference.manifest import Manifest
 from inference.metered_runtime import MeteredRuntime
 from inference.remote_runtime import RemoteRuntime
 from inference.repository import parse_files
 from inference.settings import InferenceSettings
+from inference.signature import Signature
 from inference.version_files import Contents, VersionPath
 
 
@@ -35,3 +37,14 @@ def load_anywhere(
         reason = error.reason if isinstance(error, ModelRefused) else str(error)
         raise ModelRefused(path.name, reason) from None
     return replace(version, runtime=runtime, executor=runtime.executor, warm_up_us=metered.busy_us)
+
+
+def read_signature(path: VersionPath, manifest: Manifest, settings: InferenceSettings) -> Signature:
+    """Ask an engine what a version takes and gives, without loading it.
+
+    Raises:
+        ModelRefused: the engine is not one of ours, does not answer or has no such version.
+    """
+    runtime = RemoteRuntime(engine_of(path, manifest, settings))
+    runtime.close()
+    return runtime.signature

@@ -1,15 +1,18 @@
 """Vet versions before they are loaded: each content once, and few of them at a time."""
 
 import asyncio
+import hashlib
 import logging
 from dataclasses import replace
 from typing import Final
 
+from inference.compatibility import Terms
 from inference.errors import InferenceError, ModelRefused, VettingFailed
-from inference.loading import Load, ModelVersion, load_version
-from inference.remote_loading import load_anywhere
+from inference.loading import CHANGED, Load, ModelVersion, load_version
+from inference.manifest import Manifest, parse_manifest
+from inference.remote_loading import load_anywhere, read_signature
 from inference.settings import InferenceSettings
-from inference.version_files import OpenFiles, VersionPath, open_version
+from inference.version_files import Digests, OpenFiles, VersionPath, open_version
 from inference.vetting import vet_files
 from inference.vetting_records import VettingRecords
 from inference.vetting_report import (
@@ -93,6 +96,28 @@ class Vetter:
             raise ModelRefused(path.name, reason) from None
         return _bounded(version, report)
 
+    async def read_manifest(self, path: VersionPath, report: VettingReport) -> Manifest:
+        """Read the `model.toml` that a report is about.
+
+        Raises:
+            ModelRefused: it was changed after it was vetted.
+        """
+        return await asyncio.to_thread(_read_manifest, path, report.digests)
+
+    async def read_terms(self, path: VersionPath) -> Terms:
+        """Vet one version, and say what it takes and gives; an engine is asked.
+
+        Raises:
+            ModelRefused: the version is not acceptable, or its engine does not answer.
+            VettingFailed: it could not be checked.
+        """
+        report = await self.vet(path)
+        manifest = await self.read_manifest(path, report)
+        if not manifest.is_remote:
+            return Terms(report.signature, manifest)
+        signature = await asyncio.to_thread(read_signature, path, manifest, self._settings)
+        return Terms(signature, manifest)
+
     async def judge(self, path: VersionPath, *, afresh: bool = False) -> VettingReport | str:
         """Vet one version; a reason in place of a report is why it cannot be loaded."""
         try:
@@ -126,6 +151,16 @@ class Vetter:
                 "%s/%s was checked without protection of: %s", path.name, path.version, missing
             )
         return Passed(report)
+
+
+def _read_manifest(path: VersionPath, expected: Digests) -> Manifest:
+    with open_version(path) as files:
+        content = files.read_manifest()
+    if content is None:
+        return Manifest()
+    if hashlib.sha256(content).hexdigest() != expected.manifest:
+        raise ModelRefused(path.name, CHANGED)
+    return parse_manifest(path.name, content)
 
 
 def _bounded(version: ModelVersion, report: VettingReport) -> ModelVersion:

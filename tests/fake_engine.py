@@ -34,7 +34,11 @@ class FakeEngine:
     """What the engine says of its model and how it answers; what it was asked."""
 
     datatype: str = "FP32"
+    datatypes: dict[str, str] = field(default_factory=dict)
+    """Of versions that take another, by number."""
+
     answer: Answer = doubled
+    has_model: bool = True
     refusals: list[grpc.StatusCode] = field(default_factory=list)
     """Statuses of the next calls, before it answers."""
 
@@ -43,11 +47,14 @@ class FakeEngine:
 
     place: str = ""
 
-    def metadata(self, content: bytes, _context: Any) -> bytes:  # noqa: ANN401 - grpc's own
+    def metadata(self, content: bytes, context: Any) -> bytes:  # noqa: ANN401 - grpc's own
         """Describe the model."""
+        if not self.has_model:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "it is being loaded")
         asked = ModelMetadataRequest.FromString(content)
         told = ModelMetadataResponse(name=asked.name, versions=[asked.version])
-        told.inputs.add(name="x", datatype=self.datatype, shape=[-1])
+        datatype = self.datatypes.get(asked.version, self.datatype)
+        told.inputs.add(name="x", datatype=datatype, shape=[-1])
         told.outputs.add(name="y", datatype="FP32", shape=[-1])
         written: bytes = told.SerializeToString()
         return written

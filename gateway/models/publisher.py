@@ -11,11 +11,10 @@ from gateway.models.label_store import ModelStore
 from gateway.models.records import CHAMPION, LabelRecord, ModelBook, VersionRecord
 from gateway.models.staging import digest_of, inherit_manifest, move_in_place, take_away
 from gateway.models.version_store import FoundVersion, check_free, version_in
-from inference.compatibility import Terms, compare_contracts
+from inference.compatibility import compare_contracts
 from inference.errors import ModelNotFound, ModelRefused
-from inference.manifest import Manifest, parse_manifest
 from inference.repository import list_versions
-from inference.version_files import VersionPath, open_version
+from inference.version_files import VersionPath
 from inference.version_policy import newest_version
 from inference.vetter import Vetter
 
@@ -96,7 +95,8 @@ class Publisher:
         Raises:
             ModelNotFound: there is no such version.
             ContractIncompatible: it would break what they rely on.
-            ModelRefused, VettingFailed: the files of one of the two are not what they were.
+            ModelRefused, VettingFailed: the files of one of the two are not what they were, or
+                its engine does not answer.
         """
         book = await self._store.read_book(name)
         if version_in(book, version).state in ("registered", "serving"):
@@ -158,7 +158,7 @@ class Publisher:
         """Vet a version; a refusal is noted."""
         try:
             report = await self._vetter.vet(path)
-            manifest = await asyncio.to_thread(_manifest_of, path)
+            manifest = await self._vetter.read_manifest(path, report)
         except ModelRefused as refusal:
             found = FoundVersion(path.name, path.version, "", book.policy)
             await self._store.refuse(found, refusal.reason, actor=actor)
@@ -171,16 +171,12 @@ class Publisher:
         running = book.view().default
         if running is None or running == candidate.version:
             return
-        before = await self._terms(VersionPath(self._root, book.name, running))
-        problems = compare_contracts(before, await self._terms(candidate))
+        before = await self._vetter.read_terms(VersionPath(self._root, book.name, running))
+        problems = compare_contracts(before, await self._vetter.read_terms(candidate))
         if problems:
             told = "; ".join(problems[:_TOLD])
             rest = f", and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
             raise ContractIncompatible(f"against the running version {running}: {told}{rest}")
-
-    async def _terms(self, path: VersionPath) -> Terms:
-        report = await self._vetter.vet(path)
-        return Terms(report.signature, await asyncio.to_thread(_manifest_of, path))
 
     async def _served(self, name: str, version: str, *, actor: Actor) -> VersionRecord:
         book = await self._settled(
@@ -247,9 +243,3 @@ class Publisher:
             if reason is not None:
                 return
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def _manifest_of(path: VersionPath) -> Manifest:
-    with open_version(path) as files:
-        content = files.read_manifest()
-    return Manifest() if content is None else parse_manifest(path.name, content)

@@ -2,10 +2,11 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.errors import (
@@ -19,7 +20,9 @@ from gateway.models.publisher import Publisher
 from gateway.models.records import CHAMPION, VersionRecord
 from gateway.models.staging import STAGING_FOLDER, staged
 from inference.errors import ModelNotFound, ModelRefused
+from inference.settings import InferenceSettings
 from tests.actors import TESTER
+from tests.fake_engine import FakeEngine, running_engine
 from tests.repositories import scaled_model, sum_model, write_manifest, write_model
 from tests.unit.gateway.models.workers import (
     MODEL,
@@ -161,6 +164,79 @@ async def test_contract_that_breaks_callers_can_be_forced(
     await publisher.promote(MODEL, "2", actor=TESTER, force=True)
     await served.refresh()
     assert served.unnamed() == "2"
+
+
+@pytest.fixture
+def remote() -> Iterator[FakeEngine]:
+    """Run an engine, which takes and gives what the adders do."""
+    with running_engine(FakeEngine()) as running:
+        yield running
+
+
+@pytest.fixture
+def asking(store: ModelStore, root: Path, remote: FakeEngine) -> Publisher:
+    """Return what the API and the shell share, with an engine that may be asked."""
+    settings = InferenceSettings(engines={remote.place: SecretStr("")})
+    vetter = new_vetter(root, settings=settings)
+    return Publisher(store, vetter, root=root, wait_seconds=60)
+
+
+async def push_remote(
+    publisher: Publisher, root: Path, version: int, *, remote: FakeEngine
+) -> VersionRecord:
+    """Push a version that the engine has."""
+    with staged(root, MODEL, str(version)) as path:
+        write_manifest(path.folder, f'runtime = "grpc://{remote.place}"\n')
+        return await publisher.push(path, actor=TESTER, force=False)
+
+
+async def test_engine_takes_over_from_a_graph_and_back(
+    asking: Publisher, root: Path, remote: FakeEngine
+) -> None:
+    """What counts is the contract, whoever executes it."""
+    await push(asking, root, 1)
+    await push_remote(asking, root, 2, remote=remote)
+    await asking.promote(MODEL, "2", actor=TESTER, force=False)
+    assert (await push(asking, root, 3)).state == "serving"
+
+
+async def test_contract_of_an_engine_that_breaks_callers_is_refused(
+    asking: Publisher, root: Path, remote: FakeEngine
+) -> None:
+    """It is asked, before a version and after one."""
+    await push(asking, root, 1)
+    await push_remote(asking, root, 2, remote=remote)
+    await asking.promote(MODEL, "2", actor=TESTER, force=False)
+    with pytest.raises(ContractIncompatible, match="input x is gone"):
+        await push(asking, root, 3, content=sum_model())
+    await asking.promote(MODEL, "1", actor=TESTER, force=False)
+    remote.datatypes = {"4": "INT32"}
+    with pytest.raises(ContractIncompatible, match="input x is INT32, FP32 before"):
+        await push_remote(asking, root, 4, remote=remote)
+
+
+async def test_change_from_engine_to_engine_is_seen(
+    asking: Publisher, root: Path, remote: FakeEngine
+) -> None:
+    """Neither has a graph here."""
+    await push(asking, root, 1)
+    await push_remote(asking, root, 2, remote=remote)
+    await asking.promote(MODEL, "2", actor=TESTER, force=False)
+    await push_remote(asking, root, 3, remote=remote)
+    remote.datatypes = {"4": "INT32"}
+    with pytest.raises(ContractIncompatible, match="input x is INT32, FP32 before"):
+        await push_remote(asking, root, 4, remote=remote)
+
+
+async def test_contract_is_not_compared_with_an_engine_that_is_away(
+    asking: Publisher, root: Path, remote: FakeEngine
+) -> None:
+    """The reason names its place."""
+    await push(asking, root, 1)
+    remote.has_model = False
+    with pytest.raises(ModelRefused, match=remote.place):
+        await push_remote(asking, root, 2, remote=remote)
+    assert not (root / MODEL / "2").exists()
 
 
 async def test_refused_version_has_no_contract_that_is_checked(

@@ -48,11 +48,13 @@ def write_adders(root: Path, *versions: int) -> None:
         write_model(root, MODEL, adding_model(version), version=version)
 
 
-def new_vetter(root: Path, load: Load = load_anywhere) -> Vetter:
+def new_vetter(
+    root: Path, load: Load = load_anywhere, settings: InferenceSettings = LOAD_SETTINGS
+) -> Vetter:
     """Make what vets versions; it remembers beside the repository."""
     limits = VettingLimits()
     records = VettingRecords(root.parent / "vetted", limits)
-    return Vetter(LOAD_SETTINGS, limits, records=records, load=load)
+    return Vetter(settings, limits, records=records, load=load)
 
 
 def load_but_second(

@@ -56,7 +56,7 @@ async def vet(
         ModelRefused: the version is not acceptable, or took more memory or processor time than it
             may.
         VettingFailed: the child could not be started, did not come to its end on a busy machine,
-            or said nothing that can be understood.
+            was ended where memory is short, or said nothing that can be understood.
     """
     with open_version(path) as files:
         return await vet_files(path, files, settings, limits=limits)
@@ -163,14 +163,15 @@ def _understand(job: Job, line: bytes, status: int) -> VettingReport:
 
 
 def _death(job: Job, status: int) -> ModelRefused | VettingFailed:
-    """Say of what the child died. A model's doing, unless the interpreter ended by itself."""
+    """Say of what the child died: the model's doing, unless Python or the system ended it."""
     if status > 0:
         return VettingFailed(job.name, f"the child ended with status {status}")
     if status == -signal.SIGXCPU:
         seconds = job.limits.processor_seconds
         return ModelRefused(job.name, f"it takes more than {seconds} s of processor time to check")
     if status == -signal.SIGKILL:
-        return ModelRefused(
+        # The model's own memory is bounded: the machine was short of it, and may have it tomorrow.
+        return VettingFailed(
             job.name, "the system ended its check, as it does where memory is short"
         )
     return ModelRefused(job.name, f"it crashes the engine (signal {-status})")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -194,6 +195,18 @@ def test_child_that_gives_no_answer_in_time_is_ended(tmp_path: Path) -> None:
     with pytest.raises(VettingFailed):
         vetted(tmp_path, VettingLimits(wall_seconds=1))
     assert not children()
+
+
+async def test_child_that_the_system_ends_says_nothing_about_the_model(tmp_path: Path) -> None:
+    """A machine that is short of memory would else refuse a good version for good."""
+    put(tmp_path, hostile_models.endless_loop())
+    task = asyncio.create_task(vet(VersionPath(tmp_path, "m", "1"), InferenceSettings(), LIMITS))
+    while not (found := children()):  # noqa: ASYNC110 - nobody tells of a start
+        await asyncio.sleep(0)
+    os.kill(found[0], signal.SIGKILL)
+    with pytest.raises(VettingFailed) as failure:
+        await task
+    assert "memory is short" in failure.value.debug
 
 
 async def test_cancelled_vetting_ends_its_child(tmp_path: Path) -> None:

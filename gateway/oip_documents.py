@@ -21,7 +21,6 @@ EXTENSIONS = [
     "model_repository",
     "statistics",
 ]
-PLATFORM = "onnxruntime_onnx"
 
 
 class ServerDocument(BaseModel):
@@ -45,7 +44,7 @@ class ModelDocument(BaseModel):
 
     name: str
     versions: list[str]
-    platform: str = PLATFORM
+    platform: str = Field(description="What executes it: here, or the engine that has the model")
     inputs: list[TensorDocument]
     outputs: list[TensorDocument]
 
@@ -69,8 +68,8 @@ class ConfigDocument(BaseModel):
     """A model's configuration as Triton writes it; load generators read `max_batch_size`."""
 
     name: str
-    platform: str = PLATFORM
-    backend: str = "onnxruntime"
+    platform: str
+    backend: str
     max_batch_size: int = Field(description="Rows of one run; 0: the model has no rows to batch")
     input: list[ConfigTensor]
     output: list[ConfigTensor]
@@ -138,6 +137,7 @@ def model_document(model: ModelVersion, registry: Registry) -> ModelDocument:
     return ModelDocument(
         name=model.name,
         versions=versions,
+        platform=model.platform,
         inputs=[_tensor(spec) for spec in model.signature.inputs],
         outputs=[_tensor(spec) for spec in model.signature.outputs],
     )
@@ -148,6 +148,8 @@ def config_document(model: ModelVersion) -> ConfigDocument:
     has_rows = model.signature.is_batchable
     return ConfigDocument(
         name=model.name,
+        platform=model.platform,
+        backend=model.backend,
         max_batch_size=model.max_batch_size if has_rows else 0,
         input=[_config_tensor(spec, has_rows=has_rows) for spec in model.signature.inputs],
         output=[_config_tensor(spec, has_rows=has_rows) for spec in model.signature.outputs],

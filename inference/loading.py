@@ -59,6 +59,10 @@ class ModelVersion:
     """One row of a request, or None."""
 
     runtime: Runtime
+    platform: str = "onnxruntime_onnx"
+    backend: str = "onnxruntime"
+    """What executes it, in two words of Triton's."""
+
     version_policy: VersionPolicy = field(default_factory=VersionPolicy)
     """Which versions of the model are served, as this one's author says."""
 
@@ -166,7 +170,8 @@ def prepare_version(path: VersionPath, files: ModelFiles, runtime: Runtime) -> M
     contract = compile_contract(runtime.signature, manifest)
     may_batch = manifest.batching.max_batch_size > 1 and runtime.signature.is_batchable
     if contract.example_row is not None:
-        may_batch &= _warm(path, contract, runtime, is_certain=manifest.example is not None)
+        is_certain = manifest.example is not None
+        may_batch = _warm(path, contract, runtime, is_certain=is_certain, may_batch=may_batch)
     if files.golden is not None:
         _check_golden(path.name, files.golden, contract=contract, runtime=runtime)
     return ModelVersion(
@@ -189,8 +194,15 @@ def prepare_version(path: VersionPath, files: ModelFiles, runtime: Runtime) -> M
     )
 
 
-def _warm(path: VersionPath, contract: Contract, runtime: Runtime, *, is_certain: bool) -> bool:
-    """Run the example, and say whether its answer is the same beside a copy of itself.
+def _warm(
+    path: VersionPath,
+    contract: Contract,
+    runtime: Runtime,
+    *,
+    is_certain: bool,
+    may_batch: bool,
+) -> bool:
+    """Run the example, and say whether it may be batched: its answer is the same beside a copy.
 
     A model that mixes its rows (a softmax over axis 0, say) must not share runs between callers.
     An example of zeros, made up from the graph, may fail without consequence.
@@ -198,13 +210,13 @@ def _warm(path: VersionPath, contract: Contract, runtime: Runtime, *, is_certain
     rows = [contract.example_row] * contract.fewest_rows
     try:
         alone = _run(runtime, contract.rows_to_tensors(rows))
-        if not runtime.signature.is_batchable:
+        if not may_batch:
             return False
         beside = _run(runtime, contract.rows_to_tensors(rows * 2))
     except InferenceError as error:
         if is_certain:
             raise ModelRefused(path.name, f"it fails on its example: {_debug(error)}") from None
-        return runtime.signature.is_batchable
+        return may_batch
     is_independent = all(_is_repeated(alone[name], beside[name]) for name in alone)
     if not is_independent:
         logger.warning("%s/%s mixes its rows: batching is off", path.name, path.version)

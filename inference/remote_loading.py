@@ -31,12 +31,28 @@ def load_anywhere(
     runtime = RemoteRuntime(engine_of(path, files.manifest, settings))
     metered = MeteredRuntime(runtime)
     try:
-        version = prepare_version(path, files, metered)
+        capped = replace(files, manifest=_capped(files.manifest, runtime.max_batch_size))
+        version = prepare_version(path, capped, metered)
     except (InferenceError, ValueError) as error:
         runtime.close()
         reason = error.reason if isinstance(error, ModelRefused) else str(error)
         raise ModelRefused(path.name, reason) from None
-    return replace(version, runtime=runtime, executor=runtime.executor, warm_up_us=metered.busy_us)
+    return replace(
+        version,
+        runtime=runtime,
+        executor=runtime.executor,
+        warm_up_us=metered.busy_us,
+        platform=runtime.platform,
+        backend=runtime.backend,
+    )
+
+
+def _capped(manifest: Manifest, most_rows: int | None) -> Manifest:
+    """Let no more rows share a run than the engine takes: it refuses all of a larger one."""
+    if most_rows is None or most_rows >= manifest.batching.max_batch_size:
+        return manifest
+    batching = manifest.batching.model_copy(update={"max_batch_size": most_rows})
+    return manifest.model_copy(update={"batching": batching})
 
 
 def read_signature(path: VersionPath, manifest: Manifest, settings: InferenceSettings) -> Signature:

@@ -5,6 +5,7 @@ That may be Triton, KServe, OpenVINO Model Server or another Tollgate.
 Source: Open Inference Protocol 2, "GRPC"; gRPC, "Status codes and their use in gRPC".
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import grpc
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from inference.circuit_breaker import CircuitBreaker
 from inference.engine_address import Engine
 from inference.errors import EngineUnavailable, InputInvalid, ModelFailed, ModelRefused
 from inference.protocol.open_inference_pb2 import (
+    ModelConfig,
+    ModelConfigRequest,
+    ModelConfigResponse,
     ModelInferRequest,
     ModelInferResponse,
     ModelMetadataRequest,
@@ -26,6 +30,11 @@ from inference.protocol.open_inference_pb2 import (
 from inference.signature import VARIABLE, Signature, TensorSpec
 from inference.tensor_bytes import tensor_from_bytes, tensor_to_bytes
 from inference.tensors import DATATYPES, Tensors
+
+logger = logging.getLogger(__name__)
+
+_UNNAMED: Final = "remote"
+"""What an engine is called that does not say what it is."""
 
 _SERVICE: Final = "/inference.GRPCInferenceService/"
 _OPTIONS: Final = (
@@ -37,6 +46,9 @@ _OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),
 )
+_DESCRIBED_SECONDS: Final = 5.0
+"""Longest wait for what an engine says of a model, which holds up the next version."""
+
 _SAFE_TO_REPEAT: Final = grpc.StatusCode.UNAVAILABLE
 _OF_THE_ENGINE: Final = frozenset(
     (
@@ -74,10 +86,16 @@ class RemoteRuntime:
         self._metadata = (("authorization", f"Bearer {engine.key}"),) if engine.key else ()
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=f"engine-{engine.name}")
         try:
-            self.signature = self._read_signature()
+            told = self._read_metadata()
         except ModelRefused:
             self.close()
             raise
+        config = self._read_config()
+        self.signature = _signature(told)
+        self.platform = told.platform or config.platform or _UNNAMED
+        self.backend = config.backend or _UNNAMED
+        self.max_batch_size = config.max_batch_size if config.max_batch_size > 0 else None
+        """Rows of one run that the engine takes; None where it does not say."""
 
     def run(self, tensors: Tensors, /) -> Tensors:
         """Run the model once, blocking.
@@ -166,25 +184,42 @@ class RemoteRuntime:
             tensors[spec.name] = tensor_from_bytes(content, spec.type, output.shape, name=spec.name)
         return tensors
 
-    def _read_signature(self) -> Signature:
-        """Ask the engine what the model takes and gives."""
+    def _read_metadata(self) -> ModelMetadataResponse:
+        """Ask the engine what the model takes and gives; a signature can be made of the answer."""
         engine = self._engine
         asked = ModelMetadataRequest(name=engine.name, version=engine.version)
-        ask = self._channel.unary_unary(f"{_SERVICE}ModelMetadata", None, None)
         try:
-            content = ask(
-                asked.SerializeToString(),
-                timeout=engine.timeout_seconds,
-                metadata=self._metadata,
-                wait_for_ready=True,
+            told: ModelMetadataResponse = ModelMetadataResponse.FromString(
+                self._ask_about("ModelMetadata", asked)
             )
-            told = ModelMetadataResponse.FromString(content)
-            return _signature(told)
+            _signature(told)
         except grpc.RpcError as error:
             reason = f"{error.code().name}: {error.details()}"
         except (DecodeError, ValueError) as error:
             reason = str(error)
+        else:
+            return told
         raise ModelRefused(engine.name, f"the engine at {engine.place}: {reason}") from None
+
+    def _read_config(self) -> ModelConfig:
+        """Ask the engine how it runs the model, which is an extension of Triton's."""
+        asked = ModelConfigRequest(name=self._engine.name, version=self._engine.version)
+        try:
+            content = self._ask_about("ModelConfig", asked)
+            response: ModelConfigResponse = ModelConfigResponse.FromString(content)
+        except (grpc.RpcError, DecodeError) as error:
+            logger.info("the engine at %s does not say how it runs: %r", self._engine.place, error)
+            return ModelConfig()
+        return response.config
+
+    def _ask_about(self, method: str, asked: Message) -> bytes:
+        content: bytes = self._channel.unary_unary(f"{_SERVICE}{method}", None, None)(
+            asked.SerializeToString(),
+            timeout=min(self._engine.timeout_seconds, _DESCRIBED_SECONDS),
+            metadata=self._metadata,
+            wait_for_ready=True,
+        )
+        return content
 
 
 def _connect(engine: Engine) -> grpc.Channel:

@@ -10,6 +10,8 @@ import grpc
 import numpy as np
 
 from inference.protocol.open_inference_pb2 import (
+    ModelConfig,
+    ModelConfigResponse,
     ModelInferRequest,
     ModelInferResponse,
     ModelMetadataRequest,
@@ -38,6 +40,10 @@ class FakeEngine:
     """Of versions that take another, by number."""
 
     answer: Answer = doubled
+    platform: str = ""
+    config: ModelConfig | None = None
+    """How it runs the model; None where it has no such extension."""
+
     has_model: bool = True
     refusals: list[grpc.StatusCode] = field(default_factory=list)
     """Statuses of the next calls, before it answers."""
@@ -52,11 +58,20 @@ class FakeEngine:
         if not self.has_model:
             context.abort(grpc.StatusCode.UNAVAILABLE, "it is being loaded")
         asked = ModelMetadataRequest.FromString(content)
-        told = ModelMetadataResponse(name=asked.name, versions=[asked.version])
+        told = ModelMetadataResponse(
+            name=asked.name, versions=[asked.version], platform=self.platform
+        )
         datatype = self.datatypes.get(asked.version, self.datatype)
         told.inputs.add(name="x", datatype=datatype, shape=[-1])
         told.outputs.add(name="y", datatype="FP32", shape=[-1])
         written: bytes = told.SerializeToString()
+        return written
+
+    def configuration(self, _content: bytes, context: Any) -> bytes:  # noqa: ANN401 - the same
+        """Say how it runs the model."""
+        if self.config is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+        written: bytes = ModelConfigResponse(config=self.config).SerializeToString()
         return written
 
     def infer(self, content: bytes, context: Any) -> bytes:  # noqa: ANN401 - the same
@@ -78,6 +93,7 @@ def running_engine(engine: FakeEngine) -> Iterator[FakeEngine]:
         server = grpc.server(threads)
         methods = {
             "ModelMetadata": grpc.unary_unary_rpc_method_handler(engine.metadata),
+            "ModelConfig": grpc.unary_unary_rpc_method_handler(engine.configuration),
             "ModelInfer": grpc.unary_unary_rpc_method_handler(engine.infer),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))

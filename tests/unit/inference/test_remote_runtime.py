@@ -12,8 +12,13 @@ from pydantic import SecretStr
 from inference.batch_run import run_batch
 from inference.engine_address import Engine, engine_of
 from inference.errors import EngineUnavailable, InputInvalid, ModelFailed, ModelRefused
+from inference.loading import ModelVersion
 from inference.manifest import parse_manifest
-from inference.protocol.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from inference.protocol.open_inference_pb2 import (
+    ModelConfig,
+    ModelInferRequest,
+    ModelInferResponse,
+)
 from inference.remote_loading import load_anywhere
 from inference.remote_runtime import RemoteRuntime
 from inference.settings import InferenceSettings
@@ -260,6 +265,44 @@ def test_version_of_an_engine_is_loaded_and_warmed(engine: FakeEngine) -> None:
     assert (version.name, version.version, version.unit_weight) == ("double", "3", 4)
     assert version.executor is not None
     assert version.max_batch_size == 64
+    version.runtime.close()
+
+
+def load(engine: FakeEngine, rest: str = "") -> ModelVersion:
+    """Load version 3, which an engine has."""
+    manifest = f'runtime = "grpc://{engine.place}"\n{rest}'.encode()
+    settings = InferenceSettings(engines={engine.place: SecretStr("")})
+    return load_anywhere(PATH, Contents(None, manifest=manifest), settings)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(8, 8), (1, 1), (0, 64), (128, 64)])
+def test_run_has_no_more_rows_than_the_engine_takes(
+    engine: FakeEngine, theirs: int, ours: int
+) -> None:
+    """It would refuse all of a larger one; 0 is a model that it does not batch itself."""
+
+    def answer(request: ModelInferRequest) -> ModelInferResponse:
+        assert theirs == 0 or request.inputs[0].shape[0] <= theirs
+        return doubled(request)
+
+    engine.answer = answer
+    engine.config = ModelConfig(max_batch_size=theirs)
+    version = load(engine, "[example]\nx = 1\n")
+    assert version.max_batch_size == ours
+    version.runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [(ModelConfig(backend="pytorch"), ("torch", "pytorch")), (None, ("torch", "remote"))],
+)
+def test_version_is_described_as_the_engine_says(
+    engine: FakeEngine, config: ModelConfig | None, told: tuple[str, str]
+) -> None:
+    """It is not ONNX Runtime here that executes it."""
+    engine.platform, engine.config = "torch", config
+    version = load(engine)
+    assert (version.platform, version.backend) == told
     version.runtime.close()
 
 

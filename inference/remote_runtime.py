@@ -8,7 +8,7 @@ Source: Open Inference Protocol 2, "GRPC"; gRPC, "Status codes and their use in 
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -49,6 +49,7 @@ _OPTIONS: Final = (
 _DESCRIBED_SECONDS: Final = 5.0
 """Longest wait for what an engine says of a model, which holds up the next version."""
 
+_FIRST_PAUSE_SECONDS: Final = 0.1
 _SAFE_TO_REPEAT: Final = grpc.StatusCode.UNAVAILABLE
 _OF_THE_ENGINE: Final = frozenset(
     (
@@ -72,14 +73,22 @@ class RemoteRuntime:
     holds up nobody else's model. gRPC needs no pool: calls share a connection.
     """
 
-    def __init__(self, engine: Engine, *, now: Callable[[], float] = time.monotonic) -> None:
-        """Connect, and read what the model takes and gives.
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Connect, and read what the model takes and gives; `pause` waits for seconds.
 
         Raises:
             ModelRefused: the engine does not answer, does not have the model, or has one that is
                 not served here.
         """
         self._engine = engine
+        self._now = now
+        self._pause = pause
         self._breaker = CircuitBreaker(now=now)
         self._channel = _connect(engine)
         self._infer = self._channel.unary_unary(f"{_SERVICE}ModelInfer", None, None)
@@ -133,21 +142,23 @@ class RemoteRuntime:
         return content
 
     def _ask(self, request: bytes) -> bytes:
-        """Send a request; again where the engine was away, since a run changes nothing there."""
-        deadline = time.monotonic() + self._engine.timeout_seconds
-        attempts = self._engine.retries + 1
+        """Send a request; again where the engine was away, since a run changes nothing there.
+
+        The pauses between grow, and none ends past the time that the run may take.
+        """
+        deadline = self._now() + self._engine.timeout_seconds
+        pauses = _pauses(self._engine.retries)
         while True:
-            attempts -= 1
+            timeout = max(deadline - self._now(), 0.0)
             try:
-                answer: bytes = self._infer(
-                    request,
-                    timeout=max(deadline - time.monotonic(), 0.0),
-                    metadata=self._metadata,
-                )
+                answer: bytes = self._infer(request, timeout=timeout, metadata=self._metadata)
             except grpc.RpcError as error:
-                if attempts and error.code() is _SAFE_TO_REPEAT and time.monotonic() < deadline:
-                    continue
-                raise self._failure(error) from None
+                seconds = next(pauses, math.inf)
+                is_over = self._now() + seconds >= deadline
+                if is_over or error.code() is not _SAFE_TO_REPEAT:
+                    raise self._failure(error) from None
+                self._pause(seconds)
+                continue
             self._breaker.succeeded()
             return answer
 
@@ -220,6 +231,11 @@ class RemoteRuntime:
             wait_for_ready=True,
         )
         return content
+
+
+def _pauses(retries: int) -> Iterator[float]:
+    """Give the seconds before each retry: gRPC itself connects again after a tenth."""
+    return (min(_FIRST_PAUSE_SECONDS * 2.0**number, 1.0) for number in range(retries))
 
 
 def _connect(engine: Engine) -> grpc.Channel:

@@ -36,10 +36,31 @@ def engine() -> Iterator[FakeEngine]:
         yield running
 
 
+class Clock:
+    """A clock that only pauses move."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def now(self) -> float:
+        """Add up the pauses."""
+        return sum(self.pauses)
+
+    def pause(self, seconds: float) -> None:
+        """Move on at once."""
+        self.pauses.append(seconds)
+
+
 def connect(
-    engine: FakeEngine, *, timeout_seconds: float = 10.0, retries: int = 0, place: str = ""
+    engine: FakeEngine,
+    *,
+    timeout_seconds: float = 10.0,
+    retries: int = 0,
+    place: str = "",
+    clock: Clock | None = None,
 ) -> RemoteRuntime:
-    """Connect to an engine with a clock that stands still."""
+    """Connect to an engine with a clock that only pauses move."""
+    clock = clock or Clock()
     return RemoteRuntime(
         Engine(
             place=place or engine.place,
@@ -50,7 +71,8 @@ def connect(
             timeout_seconds=timeout_seconds,
             retries=retries,
         ),
-        now=lambda: 0.0,
+        now=clock.now,
+        pause=clock.pause,
     )
 
 
@@ -81,6 +103,28 @@ def test_engine_that_was_away_is_asked_again(engine: FakeEngine) -> None:
     runtime = connect(engine, retries=1)
     assert runtime.run(X)["y"].tolist() == [2.0, 4.0]
     assert len(engine.asked) == 2
+    runtime.close()
+
+
+def test_engine_that_is_away_is_given_more_time_with_each_attempt(engine: FakeEngine) -> None:
+    """It would else be asked again before it can be back."""
+    engine.refusals = [grpc.StatusCode.UNAVAILABLE] * 3
+    clock = Clock()
+    runtime = connect(engine, retries=5, clock=clock)
+    assert runtime.run(X)["y"].tolist() == [2.0, 4.0]
+    assert clock.pauses == [0.1, 0.2, 0.4]
+    runtime.close()
+
+
+def test_no_attempt_begins_past_the_time_of_the_run(engine: FakeEngine) -> None:
+    """Whoever waits for the run is told before."""
+    engine.refusals = [grpc.StatusCode.UNAVAILABLE] * 30
+    clock = Clock()
+    runtime = connect(engine, retries=30, timeout_seconds=10.4, clock=clock)
+    with pytest.raises(EngineUnavailable):
+        runtime.run(X)
+    assert 9.4 < clock.now() < 10.4
+    assert len(engine.asked) == 1 + len(clock.pauses)
     runtime.close()
 
 

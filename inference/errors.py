@@ -43,10 +43,12 @@ class ModelNotReady(InferenceError):
 class ModelRefused(InferenceError):
     """A model file, its `model.toml` or its golden samples are not acceptable."""
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, *, may_pass: bool = False) -> None:
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+        self.may_pass = may_pass
+        """Whether the same files may be acceptable later: an engine is away."""
 
 
 class VettingFailed(InferenceError):

@@ -14,7 +14,7 @@ import numpy as np
 from inference.batch_run import run_alone
 from inference.contract import Contract
 from inference.contract_compiler import compile_contract
-from inference.errors import InferenceError, ModelFailed, ModelRefused
+from inference.errors import EngineUnavailable, InferenceError, ModelFailed, ModelRefused
 from inference.holders import Holders
 from inference.manifest import Manifest, OutputDoc
 from inference.metered_runtime import MeteredRuntime
@@ -215,7 +215,7 @@ def _warm(
         beside = _run(runtime, contract.rows_to_tensors(rows * 2))
     except InferenceError as error:
         if is_certain:
-            raise ModelRefused(path.name, f"it fails on its example: {_debug(error)}") from None
+            raise _failure(path.name, "it fails on its example", error) from None
         return may_batch
     is_independent = all(_is_repeated(alone[name], beside[name]) for name in alone)
     if not is_independent:
@@ -233,8 +233,7 @@ def _check_golden(name: str, golden: Golden, *, contract: Contract, runtime: Run
     try:
         outputs = _run(runtime, contract.rows_to_tensors(golden.instances))
     except InferenceError as error:
-        reason = f"it fails on its golden samples: {_debug(error)}"
-        raise ModelRefused(name, reason) from None
+        raise _failure(name, "it fails on its golden samples", error) from None
     for output, actual in outputs.items():
         try:
             expected = _expected(golden, output, outputs).reshape(actual.shape)
@@ -251,8 +250,9 @@ def _run(runtime: Runtime, tensors: Tensors) -> Tensors:
     return outcome
 
 
-def _debug(error: InferenceError) -> str:
-    return error.debug if isinstance(error, ModelFailed) else str(error)
+def _failure(name: str, what: str, error: InferenceError) -> ModelRefused:
+    debug = error.debug if isinstance(error, ModelFailed) else str(error)
+    return ModelRefused(name, f"{what}: {debug}", may_pass=isinstance(error, EngineUnavailable))
 
 
 def _expected(golden: Golden, output: str, outputs: Tensors) -> Tensor:

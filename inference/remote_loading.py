@@ -33,10 +33,12 @@ def load_anywhere(
     try:
         capped = replace(files, manifest=_capped(files.manifest, runtime.max_batch_size))
         version = prepare_version(path, capped, metered)
+    except ModelRefused:
+        runtime.close()
+        raise
     except (InferenceError, ValueError) as error:
         runtime.close()
-        reason = error.reason if isinstance(error, ModelRefused) else str(error)
-        raise ModelRefused(path.name, reason) from None
+        raise ModelRefused(path.name, str(error)) from None
     return replace(
         version,
         runtime=runtime,

@@ -63,6 +63,15 @@ _OF_THE_ENGINE: Final = frozenset(
         grpc.StatusCode.CANCELLED,
     )
 )
+_PASSING: Final = frozenset(
+    (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+)
+"""What says of a model at most that it is not there yet."""
+
 _OF_THE_INPUT: Final = frozenset((grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE))
 
 
@@ -83,8 +92,8 @@ class RemoteRuntime:
         """Connect, and read what the model takes and gives; `pause` waits for seconds.
 
         Raises:
-            ModelRefused: the engine does not answer, does not have the model, or has one that is
-                not served here.
+            ModelRefused: the engine does not answer, which may pass, does not have the model, or
+                has one that is not served here.
         """
         self._engine = engine
         self._now = now
@@ -199,6 +208,7 @@ class RemoteRuntime:
         """Ask the engine what the model takes and gives; a signature can be made of the answer."""
         engine = self._engine
         asked = ModelMetadataRequest(name=engine.name, version=engine.version)
+        may_pass = False
         try:
             told: ModelMetadataResponse = ModelMetadataResponse.FromString(
                 self._ask_about("ModelMetadata", asked)
@@ -206,11 +216,13 @@ class RemoteRuntime:
             _signature(told)
         except grpc.RpcError as error:
             reason = f"{error.code().name}: {error.details()}"
+            may_pass = error.code() in _PASSING
         except (DecodeError, ValueError) as error:
             reason = str(error)
         else:
             return told
-        raise ModelRefused(engine.name, f"the engine at {engine.place}: {reason}") from None
+        reason = f"the engine at {engine.place}: {reason}"
+        raise ModelRefused(engine.name, reason, may_pass=may_pass) from None
 
     def _read_config(self) -> ModelConfig:
         """Ask the engine how it runs the model, which is an extension of Triton's."""

@@ -26,6 +26,7 @@ from gateway.models.records import (
     ModelView,
 )
 from gateway.models.rows import read_model_changes
+from gateway.models.second_tries import SecondTries
 from inference.errors import ModelRefused, VettingFailed
 from inference.loading import ModelVersion
 from inference.predictor import Predictor
@@ -71,6 +72,7 @@ class ModelKeeper:
 
         self._loaded: dict[tuple[str, str], ModelVersion] = {}
         self._failed: dict[tuple[str, str], Holding] = {}
+        self._second_tries = SecondTries()
         self._defaults: dict[str, ModelVersion] = {}
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -89,15 +91,27 @@ class ModelKeeper:
 
     def take(self, model: ModelVersion) -> None:
         """Have a version that is loaded; it is shown once the records say so."""
+        self._second_tries.forget((model.name, model.version))
         self._loaded[model.name, model.version] = model
         self._predictor.add(model)
         self._show(model.name)
 
-    def fail(self, holding: Holding) -> None:
-        """Remember that a version cannot be loaded, until its model changes."""
-        self._failed[holding.name, holding.version] = holding
+    def fail(self, holding: Holding, *, may_pass: bool = False) -> None:
+        """Remember that a version cannot be loaded, until its model changes or that may be over."""
+        key = (holding.name, holding.version)
+        self._failed[key] = holding
+        if may_pass:
+            self._second_tries.put_off(key)
+        else:
+            self._second_tries.forget(key)
         logger.error("model %s/%s: %s", holding.name, holding.version, holding.reason)
         self._show(holding.name)
+
+    def look_again(self) -> None:
+        """Count a heartbeat: what may be there by now is loaded when the records are followed."""
+        for name, version in self._second_tries.beat():
+            if version in self.shelf.book_of(name).versions:
+                self._failed.pop((name, version), None)
 
     def holdings(self) -> list[Holding]:
         """List what this process has, and what it could not load."""
@@ -151,6 +165,7 @@ class ModelKeeper:
                 await self._store.keep_lease(self.worker_id, self.holdings())
             except UNREACHABLE as error:
                 logger.warning("the lease cannot be renewed: %s", type(error).__name__)
+            self.look_again()
             self._wake.set()
 
     async def _reconcile(self, name: str) -> None:
@@ -169,7 +184,7 @@ class ModelKeeper:
             self.take(check_registered(await self._load(name, version), digest))
         except (ModelRefused, VettingFailed) as refusal:
             holding = Holding(name, version, digest, reason_of(refusal))
-            self.fail(holding)
+            self.fail(holding, may_pass=isinstance(refusal, ModelRefused) and refusal.may_pass)
         await self._store.hold(self.worker_id, holding)
 
     async def _drop(self, model: ModelVersion) -> None:

@@ -61,15 +61,15 @@ async def _load_all(keeper: ModelKeeper, root: Path, vetter: Vetter) -> list[Mod
     for path, outcome in zip(paths, outcomes, strict=True):
         known = keeper.shelf.book_of(path.name).versions.get(path.version)
         digest = "" if known is None else known.digest
-        reason = outcome if isinstance(outcome, str) else ""
+        reason, may_pass = outcome if isinstance(outcome, str) else "", False
         try:
             if isinstance(outcome, VettingReport):
                 model = await vetter.load_checked(path, outcome)
                 loaded.append(check_registered(model, digest or model.digest))
         except ModelRefused as refusal:
-            reason = refusal.reason
+            reason, may_pass = refusal.reason, refusal.may_pass
         if reason:
-            keeper.fail(Holding(path.name, path.version, digest, reason))
+            keeper.fail(Holding(path.name, path.version, digest, reason), may_pass=may_pass)
     for model in loaded:
         keeper.take(model)
     return loaded

@@ -249,14 +249,25 @@ def test_wrong_answer_is_a_failure_of_the_model(
 
 def test_engine_with_an_unknown_datatype_is_refused() -> None:
     """What we cannot carry is not served."""
-    with running_engine(FakeEngine(datatype="FP8")) as engine, pytest.raises(ModelRefused):
-        connect(engine)
+    with running_engine(FakeEngine(datatype="FP8")) as engine:
+        with pytest.raises(ModelRefused) as refusal:
+            connect(engine)
+        assert not refusal.value.may_pass
 
 
 def test_engine_that_is_not_there_is_refused(engine: FakeEngine) -> None:
     """The reason names the place."""
-    with pytest.raises(ModelRefused, match=r"127\.0\.0\.1:1"):
+    with pytest.raises(ModelRefused, match=r"127\.0\.0\.1:1") as refusal:
         connect(engine, timeout_seconds=0.2, place="127.0.0.1:1")
+    assert refusal.value.may_pass
+
+
+def test_engine_that_goes_away_while_a_version_is_loaded_may_come_back(engine: FakeEngine) -> None:
+    """It said what its model is, and did not run the example."""
+    engine.refusals = [grpc.StatusCode.UNAVAILABLE] * 9
+    with pytest.raises(ModelRefused, match="example") as refusal:
+        load(engine, "[engine]\nretries = 0\n[example]\nx = 1\n")
+    assert refusal.value.may_pass
 
 
 def engine_named(runtime: str, *engines: str, allows_plaintext: bool = False) -> Engine:

@@ -13,10 +13,13 @@ from auth.actor import Actor
 from gateway.models.label_store import ModelStore
 from gateway.models.records import CHAMPION, VersionRecord
 from gateway.models.version_store import FoundVersion
-from inference.errors import ModelNotFound, ModelNotReady
+from inference.errors import ModelNotFound, ModelNotReady, ModelRefused
+from inference.loading import ModelVersion
+from inference.remote_loading import load_anywhere
 from inference.repository import VersionPath
 from inference.routing import Selection
-from inference.version_files import open_version
+from inference.settings import InferenceSettings
+from inference.version_files import Contents, open_version
 from inference.version_policy import VersionPolicy
 from tests.actors import TESTER
 from tests.repositories import write_manifest, write_model
@@ -268,6 +271,36 @@ async def test_pushed_version_that_fails_unforeseen_is_refused(
         await one.work()
         await one.refresh()
         assert one.shown() == ["1", "3"]
+
+
+class EngineAway:
+    """Load versions, unless the engine that has them is away."""
+
+    is_away = True
+
+    def load(
+        self, path: VersionPath, contents: Contents, settings: InferenceSettings
+    ) -> ModelVersion:
+        """Load a version, or say that this may pass."""
+        if self.is_away:
+            raise ModelRefused(path.name, "the engine is away", may_pass=True)
+        return load_anywhere(path, contents, settings)
+
+
+async def test_version_is_served_when_its_engine_is_back(
+    store: ModelStore, engine: AsyncEngine, root: Path
+) -> None:
+    """Nobody has to load it again."""
+    async with worker(store, engine, root):
+        pass
+    away = EngineAway()
+    async with worker(store, engine, root, load=away.load) as one:
+        assert one.shown() == []
+        away.is_away = False
+        async with asyncio.timeout(30):
+            while one.shown() != ["1"]:
+                one.keeper.look_again()
+                await one.keeper.reconcile()
 
 
 class StumblingStore(ModelStore):

@@ -17,9 +17,11 @@ MAY_CATCH_EXCEPTION = {
     "gateway/dataplane/asgi.py",  # the ASGI boundary
     "gateway/dataplane/grpc_door.py",  # the gRPC boundary
     "gateway/coalescer.py",  # batch dispatch
+    "gateway/models/keeper.py",  # following the records: whoever ended would hold everybody up
     "gateway/usage/writer_thread.py",  # batch dispatch, on the other side of the thread
     "inference/batch_run.py",  # batch dispatch
     "inference/batcher.py",  # batch dispatch
+    "inference/vetter.py",  # loading a version: an engine may raise anything
 }
 SOURCES = sorted(
     path
@@ -123,8 +125,8 @@ def test_imports_stand_at_the_top(path: Path) -> None:
 
 
 @per_own_file
-def test_exception_is_caught_in_two_places_only(path: Path) -> None:
-    """A blanket handler stands at the ASGI boundary and at batch dispatch, nowhere else."""
+def test_exception_is_caught_in_few_places_only(path: Path) -> None:
+    """A blanket handler stands at a boundary, at batch dispatch, and where versions are loaded."""
     blankets = [
         node.lineno
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

@@ -100,7 +100,7 @@ async def fill(engine: AsyncEngine, records: int, tell: Tell) -> None:
 async def _add_totals(engine: AsyncEngine, records: int, end_us: int) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("SET LOCAL work_mem = '512MB'"))
-        await add_totals(connection, Page(0, 0, 0))
+        await add_totals(connection, Page(0, 0, 0, 0))
         await return_numbers(connection, last_sequence=records)
     await Ledger(engine).fold(end_us - HOUR_US)
 

@@ -19,8 +19,8 @@ def add_conflict_command(commands: typer.Typer) -> None:
 def conflicts(*, as_json: Json = False) -> None:
     """List the records that are not billed, since the ledger has others under their ids.
 
-    Each with the fields in which it is not what was billed. Put what is owed on the bill with
-    `tollgate usage correct`.
+    Each with the fields in which it is not what was billed, or with nothing where that was pruned.
+    Put what is owed on the bill with `tollgate usage correct`.
 
     Example: tollgate usage conflicts
     """

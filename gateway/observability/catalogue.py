@@ -157,7 +157,7 @@ SHIPPER_FAILURES: Final = Metric(
 LEDGER_CONFLICTS: Final = Metric(
     "tollgate_ledger_conflicts",
     Kind.COUNTER,
-    "Usage records that are not billed, since the ledger has another under their id.",
+    "Usage records not billed, as the ledger has another under their id or their month was pruned.",
 )
 LEDGER_MISSING_SEGMENTS: Final = Metric(
     "tollgate_ledger_missing_segments",

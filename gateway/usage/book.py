@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _TAKE: Final = text(
     "UPDATE usage_book SET last_sequence = last_sequence + :count"
-    " RETURNING last_sequence - :count, open_from_us, folded_through_us"
+    " RETURNING last_sequence - :count, open_from_us, folded_through_us, pruned_through_us"
 )
 _SET: Final = text("UPDATE usage_book SET last_sequence = :last_sequence")
 _SET_FOLDED: Final = text("UPDATE usage_book SET folded_through_us = :folded_through_us")
+_SET_PRUNED: Final = text("UPDATE usage_book SET pruned_through_us = :pruned_through_us")
 
 
 class Page(NamedTuple):
@@ -29,6 +30,9 @@ class Page(NamedTuple):
 
     folded_through_us: int
     """Hours before it are in the totals by day and month, see `gateway.usage.totals`."""
+
+    pruned_through_us: int
+    """What occurred before it may have been counted and removed, see `gateway.usage.pruning`."""
 
 
 async def take_book(connection: AsyncConnection, *, count: int) -> Page:
@@ -49,3 +53,8 @@ async def return_numbers(connection: AsyncConnection, *, last_sequence: int) -> 
 async def set_folded(connection: AsyncConnection, *, folded_through_us: int) -> None:
     """Say how far hours are folded; the caller holds the book."""
     await connection.execute(_SET_FOLDED, {"folded_through_us": folded_through_us})
+
+
+async def set_pruned(connection: AsyncConnection, *, pruned_through_us: int) -> None:
+    """Say which records may be removed from now on; the caller holds the book."""
+    await connection.execute(_SET_PRUNED, {"pruned_through_us": pruned_through_us})

@@ -12,10 +12,10 @@ from gateway.usage.tables import usage_conflicts, usage_records
 
 
 class Conflict(NamedTuple):
-    """Two records of one request id, of which one is on the bill."""
+    """A record that is on no bill, and the one of its request id that is on the bill."""
 
     refused: UsageRecord
-    """What came later, and is on no bill."""
+    """What came later."""
 
     billed: UsageRecord | None
     """What the ledger has; None where the records of its month are no longer kept."""

@@ -13,6 +13,7 @@ from gateway.usage.tables import usage_records
 
 _NUMBERS: Final = ("occurred_at_us", "rows", "units", "queue_us", "compute_us")
 _SIZES: Final = ("bytes_in", "bytes_out")
+_OCCURRED: Final = UsageRecord._fields.index("occurred_at_us")
 _SOURCES: Final = {
     "sqlite": "(SELECT value, key + 1 AS place FROM json_each(:records)) AS each",
     "postgresql": "jsonb_array_elements(CAST(:records AS jsonb))"
@@ -25,9 +26,9 @@ def insert_all(dialect: str) -> TextClause:
     """Return the statement for records that are new.
 
     Numbers go from `last_sequence` on by the place in the array. What is there already is passed
-    over, which leaves gaps.
+    over, and what occurred before `pruned_through_us`, which leaves gaps.
     """
-    return _insertion(dialect, "place", f"{_SOURCES[dialect]} WHERE true")
+    return _insertion(dialect, "place", f"{_SOURCES[dialect]} WHERE {_kept(dialect)}")
 
 
 def insert_new(dialect: str) -> TextClause:
@@ -38,20 +39,25 @@ def insert_new(dialect: str) -> TextClause:
         dialect,
         "row_number() OVER (ORDER BY place)",
         f"(SELECT value, place, {turn} AS turn FROM {_SOURCES[dialect]}) AS each"  # noqa: S608 - names of our own # nosec B608
-        f" WHERE turn = 1 AND NOT EXISTS ({_KNOWN} = {request_id})",
+        f" WHERE turn = 1 AND {_kept(dialect)} AND NOT EXISTS ({_KNOWN} = {request_id})",
     )
 
 
 def keep_conflicts(dialect: str) -> TextClause:
-    """Return the statement that keeps what the ledger has with other content, each once."""
+    """Return the statement that keeps what the ledger has with other content, each once.
+
+    And what is still not there after `insert_new`: nobody knows whether it was before its month
+    was pruned.
+    """
     members = _members(dialect)
     request_id = members.pop("request_id")
     differences = (f"usage_records.{field} <> {member}" for field, member in members.items())
     return text(
         "INSERT INTO usage_conflicts (request_id, record, journal_id)"  # noqa: S608 - names of our own # nosec B608
         f" SELECT DISTINCT {request_id}, CAST(value AS text), CAST(:journal_id AS text)"
-        f" FROM {_SOURCES[dialect]} JOIN usage_records ON usage_records.request_id = {request_id}"
-        f" WHERE {' OR '.join(differences)}"
+        f" FROM {_SOURCES[dialect]}"
+        f" LEFT JOIN usage_records ON usage_records.request_id = {request_id}"
+        f" WHERE usage_records.request_id IS NULL OR {' OR '.join(differences)}"
         " ON CONFLICT DO NOTHING RETURNING record"
     )
 
@@ -70,6 +76,16 @@ def _insertion(dialect: str, number: str, source: str) -> TextClause:
         f" SELECT {', '.join(values[column] for column in columns)} FROM {source}"
         " ON CONFLICT (request_id) DO NOTHING"
     ).execution_options(preserve_rowcount=True)
+
+
+def _kept(dialect: str) -> str:
+    """Return the condition that a record cannot have been counted in a month that was pruned.
+
+    Threat: its request id would tell, and is gone: a journal that comes back, or a copy of one,
+    would be billed a second time.
+    """
+    occurred_at_us = _member(dialect, _OCCURRED, "occurred_at_us")
+    return f"{occurred_at_us} >= CAST(:pruned_through_us AS bigint)"
 
 
 def _members(dialect: str) -> dict[str, str]:

@@ -120,8 +120,9 @@ class Ledger:
         """Insert the records of some segments and move the journal's marks, in one transaction.
 
         Records that are there already are left as they are, so a repetition adds nothing. One
-        whose request id is there with other content is not billed: it is kept in
-        `usage_conflicts`, written to the log, and counted once here and in the answer.
+        whose request id is there with other content is not billed, nor one that may have been
+        there before its month was pruned: it is kept in `usage_conflicts`, written to the log, and
+        counted once here and in the answer.
 
         Concurrency: one transaction of the whole ledger after the other, see `gateway.usage.book`.
         Cost: the contents are compared only when fewer rows went in than were sent.
@@ -139,8 +140,8 @@ class Ledger:
         self.conflicts += len(conflicts)
         if conflicts:
             logger.error(
-                "%d usage records are not billed, as the ledger has others under their ids:"
-                " they are kept in usage_conflicts: %s",
+                "%d usage records are not billed, as the ledger has others under their ids or"
+                " their month was pruned: they are kept in usage_conflicts: %s",
                 len(conflicts),
                 " ".join(conflicts[:_MAX_LOGGED]),
             )
@@ -193,7 +194,7 @@ class Ledger:
     async def _add(
         self, connection: AsyncConnection, journal_id: str, segments: Segments
     ) -> list[str]:
-        """Insert what is new and return what is there with other content, as JSON.
+        """Insert what is new and return what is not billed, as JSON.
 
         Cost: most lots are new throughout, so the numbers are given out as if this one were. Where
         it turns out not to be, it goes in a second time, with a look at each id before.

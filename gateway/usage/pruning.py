@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from gateway.usage.book import set_pruned, take_book
 from gateway.usage.errors import PeriodOpen
 from gateway.usage.ledger import read_only, translated
 from gateway.usage.period_records import PeriodRecord, period_in
@@ -24,7 +25,8 @@ async def mark_pruned(
 ) -> tuple[PeriodRecord, PeriodRecord]:
     """Say that the records of a closed month are kept no longer; return it as it was and as it is.
 
-    From then on they can be removed, and the month cannot be verified.
+    From then on they can be removed, the month cannot be verified, and what occurred before its end
+    is counted no more, as nobody could tell that it was counted.
 
     Raises:
         PeriodOpen: it is not closed.
@@ -33,6 +35,9 @@ async def mark_pruned(
     if before.state != "closed":
         raise PeriodOpen(period)
     if before.pruned_at_us is None:
+        page = await take_book(connection, count=0)
+        through_us = max(page.pruned_through_us, before.bounds_us[1])
+        await set_pruned(connection, pruned_through_us=through_us)
         row = usage_periods.c.period == period
         await connection.execute(update(usage_periods).where(row).values(pruned_at_us=now_us))
     return before, await period_in(connection, period)

@@ -53,9 +53,10 @@ usage_book: Final = Table(
     Column("last_sequence", BigInteger, nullable=False),
     Column("open_from_us", BigInteger, nullable=False),
     Column("folded_through_us", BigInteger, nullable=False),
+    Column("pruned_through_us", BigInteger, nullable=False),
 )
-"""One row: the number that was given last, the first moment that is not closed, and the moment
-before which the totals by day and month hold everything."""
+"""One row: the number that was given last, the first moment that is not closed, the moment before
+which the totals by day and month hold everything, and the end of the months that were pruned."""
 
 usage_journals: Final = Table(
     "usage_journals",
@@ -73,7 +74,8 @@ usage_conflicts: Final = Table(
     Column("record", _TEXT, primary_key=True),
     Column("journal_id", _TEXT, nullable=False),
 )
-"""What came under a request id that the ledger has with other content: kept, and not billed."""
+"""What came under a request id that the ledger has with other content, or from before the end of a
+month whose records were removed: kept, and not billed."""
 
 
 def _totals(name: str, start: Column[int] | None) -> Table:

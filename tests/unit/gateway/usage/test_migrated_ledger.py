@@ -29,8 +29,8 @@ def move_to(connection: Connection, revision: str) -> None:
     """Bring the schema to a step, up or down."""
     config = _config()
     config.attributes["connection"] = connection
-    is_up = revision == BEFORE and not connection.dialect.has_table(connection, "usage_records")
-    (command.upgrade if is_up else command.downgrade)(config, revision)
+    is_back = connection.dialect.has_table(connection, "usage_book")
+    (command.downgrade if is_back else command.upgrade)(config, revision)
 
 
 async def all_of(engine: AsyncEngine, columns: str, order: str) -> list[tuple[object, ...]]:
@@ -78,6 +78,22 @@ async def test_reports_and_quotas_go_on_where_they_stood(engine: AsyncEngine) ->
     hours = await usage_report(engine, UsageQuery(DECEMBER_US, FEBRUARY_US, "hour", is_test=True))
     assert [row.start_us for row in hours.rows] == [JANUARY_US + HOUR_US]
     assert await month_units(engine, 202701) == {"t": 50}
+
+
+async def test_what_was_pruned_before_is_known(engine: AsyncEngine) -> None:
+    """What comes again of the last month that was, in December here, is not counted again."""
+    pruned = (
+        "INSERT INTO usage_periods (period, state, closing_at_us, after_sequence, previous_root,"  # noqa: S608 - our own values
+        f" pruned_at_us) VALUES ({{}}, 'closed', 0, 0, '', {JANUARY_US})"
+    )
+    async with engine.begin() as connection:
+        await connection.run_sync(move_to, "0015")
+        for period in (202611, 202612):
+            await connection.execute(text(pruned.format(period)))
+    await migrate(engine)
+    async with engine.connect() as connection:
+        through_us = await connection.scalar(text("SELECT pruned_through_us FROM usage_book"))
+    assert through_us == JANUARY_US
 
 
 async def test_step_back_leaves_the_records_as_they_were(engine: AsyncEngine) -> None:

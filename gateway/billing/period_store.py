@@ -94,16 +94,24 @@ class PeriodStore(Catalogue):
             return await self._write(change, actor=actor)
 
     async def prune(
-        self, period: int, *, actor: Actor, on_lot: Callable[[int], None]
+        self,
+        period: int,
+        *,
+        actor: Actor,
+        on_lot: Callable[[int], None],
+        is_forced: bool = False,
     ) -> PeriodRecord:
         """Remove the records of a closed month; its statement and all totals stay.
 
         Raises:
-            PeriodOpen: it is not closed.
+            PeriodOpen, PeriodUndelivered: see `mark_pruned`.
         """
 
         async def change(connection: AsyncConnection, _revision: int) -> Audited[PeriodRecord]:
-            before, after = await mark_pruned(connection, period, now_us=microseconds(self._now()))
+            now_us = microseconds(self._now())
+            before, after = await mark_pruned(
+                connection, period, now_us=now_us, is_forced=is_forced
+            )
             if before == after:
                 return Audited(after)
             facts = {"record_count": after.record_count, "root": after.root}

@@ -146,10 +146,18 @@ def verify_months(
 
 
 @commands.command("prune")
-def prune_month(period: Period, *, as_json: Json = False) -> None:
+def prune_month(
+    period: Period,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if a billing system has not taken all of it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Remove the records of a closed month; its statement and all totals stay.
 
-    It cannot be verified any more, nor its records corrected or exported: export them first.
+    It cannot be verified any more, nor its records corrected or exported: export them first. What
+    comes late from before its end is on no bill then.
 
     Example: tollgate periods prune 202501
     """
@@ -161,7 +169,10 @@ def prune_month(period: Period, *, as_json: Json = False) -> None:
             with contextlib.ExitStack() as stack:
                 bar = _Bar(stack, "removing")
                 await store.prune(
-                    number, actor=command(), on_lot=lambda count: bar.add(count, of=total)
+                    number,
+                    actor=command(),
+                    on_lot=lambda count: bar.add(count, of=total),
+                    is_forced=force,
                 )
 
     asyncio.run(prune())

@@ -7,13 +7,14 @@ leaves out; receivers know a repetition by the record's id.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import delete, func, select, text, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import delete, exists, func, select, text, union, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.delivery_tables import usage_deliveries, usage_undelivered
 from gateway.usage.errors import DeliveryTaken
 from gateway.usage.ledger import read_only, translated
 from gateway.usage.reading import LedgerRecord
+from gateway.usage.tables import usage_records
 
 _SECOND_US: Final = 1_000_000
 _BEGIN: Final = text(
@@ -204,3 +205,20 @@ async def list_deliveries(engine: AsyncEngine) -> list[Delivery]:
     async with read_only(engine) as connection:
         found = await connection.execute(select(*columns).order_by(table.destination))
         return [Delivery(*row) for row in found.all()]
+
+
+async def lacking_in(connection: AsyncConnection, period: int, *, through: int) -> list[str]:
+    """Name the destinations that have not taken every record of a month, within a transaction.
+
+    Cost: reads the records between a position and `through`, the last number of the month.
+    """
+    table, aside, row = usage_deliveries.c, usage_undelivered.c, usage_records.c
+    is_ahead = (row.sequence > table.position) & (row.sequence <= through)
+    to_come = exists().where(is_ahead, row.period == period, row.is_test.is_(False))
+    behind = select(table.destination).where(to_come)
+    refused = (
+        select(aside.destination)
+        .join(usage_records, row.sequence == aside.sequence)
+        .where(row.period == period)
+    )
+    return sorted(await connection.scalars(union(behind, refused)))

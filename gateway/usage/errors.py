@@ -16,6 +16,7 @@ UsageError
 │   ├── EarlierPeriodOpen  a month is closed after those before it
 │   ├── PeriodOpen       what is not closed can neither be verified nor pruned
 │   ├── PeriodWaits      a journal has not promised that it has delivered the month
+│   ├── PeriodUndelivered  a destination has not taken all of a month that is to be pruned
 │   ├── PeriodPruned     the records of a closed month are no longer kept
 │   └── PeriodBroken     the records are not those that were closed
 ├── CorrectionError
@@ -174,6 +175,18 @@ class PeriodWaits(PeriodError):
         )
         self.period = period
         self.journal_ids = journal_ids
+
+
+class PeriodUndelivered(PeriodError):
+    """Some `destinations` have not taken all records of the month `period`."""
+
+    def __init__(self, period: int, destinations: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{period} is not pruned: these have not taken all of it: {' '.join(destinations)}; "
+            f"run `tollgate usage send --to {destinations[0]} --again`, or prune it with --force"
+        )
+        self.period = period
+        self.destinations = destinations
 
 
 class PeriodPruned(PeriodError):

@@ -7,7 +7,8 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.book import set_pruned, take_book
-from gateway.usage.errors import PeriodOpen
+from gateway.usage.deliveries import lacking_in
+from gateway.usage.errors import PeriodOpen, PeriodUndelivered
 from gateway.usage.ledger import read_only, translated
 from gateway.usage.period_records import PeriodRecord, period_in
 from gateway.usage.period_tables import usage_checkpoints, usage_periods
@@ -21,7 +22,7 @@ _REMOVE: Final = text(
 
 
 async def mark_pruned(
-    connection: AsyncConnection, period: int, *, now_us: int
+    connection: AsyncConnection, period: int, *, now_us: int, is_forced: bool
 ) -> tuple[PeriodRecord, PeriodRecord]:
     """Say that the records of a closed month are kept no longer; return it as it was and as it is.
 
@@ -30,11 +31,15 @@ async def mark_pruned(
 
     Raises:
         PeriodOpen: it is not closed.
+        PeriodUndelivered: a destination has not taken all of it, and it is not forced.
     """
     before = await period_in(connection, period)
     if before.state != "closed":
         raise PeriodOpen(period)
     if before.pruned_at_us is None:
+        lacking = await lacking_in(connection, period, through=before.last_sequence or 0)
+        if lacking and not is_forced:
+            raise PeriodUndelivered(period, tuple(lacking))
         page = await take_book(connection, count=0)
         through_us = max(page.pruned_through_us, before.bounds_us[1])
         await set_pruned(connection, pruned_through_us=through_us)

@@ -36,6 +36,7 @@ NEVER_ANSWERED = {
     "PeriodBroken",
     "PeriodOpen",
     "PeriodPruned",
+    "PeriodUndelivered",
     "PeriodWaits",
     "RepositoryMissing",
     "SchemaMismatch",

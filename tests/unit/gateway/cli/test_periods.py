@@ -133,6 +133,16 @@ def test_bill_is_corrected(migrated: Terminal) -> None:
     assert [(line["rows"], line["units"]) for line in lines] == [(-1, -2)]
 
 
+def test_month_that_a_billing_system_lacks_is_pruned_by_force_alone(migrated: Terminal) -> None:
+    """One line that names it, and the way out."""
+    closed(migrated)
+    change(migrated, "INSERT INTO usage_deliveries VALUES ('slow', 2, 2, 0, '', 0)")
+    refused = migrated.run("periods", "prune", LAST)
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "tollgate usage send --to slow --again" in refused.err
+    assert migrated.run("periods", "prune", LAST, "--force").status == 0
+
+
 def test_pruned_month_keeps_its_statement(migrated: Terminal) -> None:
     """And says so when it is verified."""
     document = closed(migrated).document

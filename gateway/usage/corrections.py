@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.usage.book import take_book
 from gateway.usage.errors import CorrectionExists, CorrectionRefused, RecordNotFound
 from gateway.usage.periods import period_of
+from gateway.usage.promises import hold_promises
 from gateway.usage.tables import usage_records
 from gateway.usage.totals import add_totals
 
@@ -53,7 +54,8 @@ async def add_correction(
     """Put a correction on the bill within a transaction; one that is there already stays alone.
 
     The book is held from before the sums are read, so of two corrections at once the second sees
-    the first.
+    the first. It counts at no moment before which readers were promised that nothing is added,
+    however late it comes to the book, and however slow the clock of its host is.
 
     Raises:
         RecordNotFound: no record of a prediction has the id.
@@ -76,19 +78,12 @@ async def add_correction(
         raise RecordNotFound
     if not is_forced:
         await _check_rest(connection, original, correction)
-    values = {name: getattr(original, name) for name in _INHERITED} | dict.fromkeys(_NOTHING, 0)
-    counted_at_us = max(now_us, page.open_from_us)
-    values |= {
+    counted_at_us = max(now_us, page.open_from_us, await hold_promises(connection))
+    values = _values(original, correction) | {
         "sequence": page.last_sequence + 1,
-        "request_id": correction.correction_id,
         "occurred_at_us": now_us,
         "counted_at_us": counted_at_us,
         "period": period_of(counted_at_us),
-        "rows": correction.rows,
-        "units": correction.units,
-        "outcome": OUTCOME,
-        "corrects": correction.request_id,
-        "journal_id": "",
     }
     page = await take_book(connection, count=1)
     await connection.execute(insert(usage_records).values(**values))
@@ -97,6 +92,23 @@ async def add_correction(
         await connection.execute(named.where(row.request_id == correction.correction_id))
     ).one()
     return _corrected(added)
+
+
+def _values(original: Row[Any], correction: Correction) -> dict[str, object]:
+    """Return the columns of a correction that do not depend on when it is made."""
+    inherited = {name: getattr(original, name) for name in _INHERITED}
+    return (
+        inherited
+        | dict.fromkeys(_NOTHING, 0)
+        | {
+            "request_id": correction.correction_id,
+            "rows": correction.rows,
+            "units": correction.units,
+            "outcome": OUTCOME,
+            "corrects": correction.request_id,
+            "journal_id": "",
+        }
+    )
 
 
 async def _check_rest(

@@ -85,7 +85,7 @@ class Ledger:
         """
         with translated():
             async with self._engine.begin() as connection:
-                await self._lock_promises(connection)
+                await lock_promises(connection)
                 found = await connection.execute(select(usage_journals))
                 known = {row.journal_id: row for row in found}
                 floor_us = max([now_us, *(row.complete_through_us for row in known.values())])
@@ -182,15 +182,6 @@ class Ledger:
             async with self._engine.begin() as connection:
                 await connection.execute(closed)
 
-    async def _lock_promises(self, connection: AsyncConnection) -> None:
-        """Let nobody else join or deliver until the transaction ends; readers are not held up.
-
-        Threat: locks on the rows that are there would miss a journal that joins for the first time
-        in another transaction, and with it what it promises. SQLite has one writer anyway.
-        """
-        if connection.dialect.name == "postgresql":
-            await connection.execute(_LOCK)
-
     async def _add(
         self, connection: AsyncConnection, journal_id: str, segments: Segments
     ) -> list[str]:
@@ -211,6 +202,17 @@ class Ledger:
             conflicts = list(await connection.scalars(self._keep_conflicts, parameters))
         await add_totals(connection, page)
         return conflicts
+
+
+async def lock_promises(connection: AsyncConnection) -> None:
+    """Let nobody else join or deliver until the transaction ends; readers are not held up.
+
+    Whoever needs the book takes it before. Threat: locks on the rows that are there would miss a
+    journal that joins for the first time in another transaction, and with it what it promises.
+    SQLite has one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_LOCK)
 
 
 @contextmanager

@@ -7,11 +7,11 @@ operator says so, everybody's `complete_through` stays where it stopped.
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.usage.errors import JournalAlive, JournalUnknown
-from gateway.usage.ledger import read_only, translated
+from gateway.usage.ledger import lock_promises, read_only, translated
 from gateway.usage.tables import usage_journals
 
 ALIVE_SECONDS: Final = 60
@@ -93,3 +93,10 @@ async def complete_through(connection: AsyncConnection) -> int:
     return int(
         min(in_use) if in_use else max((row.complete_through_us for row in found), default=0)
     )
+
+
+async def hold_promises(connection: AsyncConnection) -> int:
+    """Let nobody promise more until the transaction ends; return the most that anybody promised."""
+    await lock_promises(connection)
+    most = select(func.coalesce(func.max(usage_journals.c.complete_through_us), 0))
+    return int(await connection.scalar(most) or 0)

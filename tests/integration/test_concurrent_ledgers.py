@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.database import create_engine
+from gateway.usage.corrections import Corrected, Correction, add_correction
 from gateway.usage.journal import Journal
 from gateway.usage.ledger import JournalState, Ledger
 from gateway.usage.periods import wall_clock_us
@@ -129,8 +130,13 @@ async def test_numbers_have_no_gap_and_are_seen_in_order(
     assert seen == list(range(1, total + 1))
 
 
-async def hold_joins(engine: AsyncEngine) -> None:
-    """Let a journal named `late` wait for a lock of ours just before it is written down."""
+def record_text(request_id: str) -> str:
+    """Write a record as a journal of an early version does."""
+    return f'["{request_id}",1794700800000000,"t","k","m","1","v1",1,1,false,0,0,0,0]'
+
+
+async def hold_rows(engine: AsyncEngine, table: str, *, where: str) -> None:
+    """Let rows wait for a lock of ours just before they are written down."""
     async with engine.begin() as connection:
         await connection.execute(
             text(
@@ -140,8 +146,8 @@ async def hold_joins(engine: AsyncEngine) -> None:
         )
         await connection.execute(
             text(
-                "CREATE TRIGGER be_late BEFORE INSERT ON usage_journals FOR EACH ROW"
-                " WHEN (NEW.journal_id = 'late') EXECUTE FUNCTION be_late()"
+                f"CREATE TRIGGER be_late BEFORE INSERT ON {table} FOR EACH ROW"
+                f" WHEN ({where}) EXECUTE FUNCTION be_late()"
             )
         )
 
@@ -151,7 +157,7 @@ async def test_nobody_promises_while_another_joins(
 ) -> None:
     """A journal that joins for the first time has no row that others could wait for."""
     ledger, database = Ledger(engine), name_of(str(engine.url))
-    await hold_joins(engine)
+    await hold_rows(engine, "usage_journals", where="NEW.journal_id = 'late'")
     await ledger.join("early", now_us=100)
     async with engine.begin() as holder:
         await holder.execute(text(f"SELECT pg_advisory_xact_lock({LATE_LOCK})"))
@@ -168,10 +174,36 @@ async def test_nobody_promises_while_another_joins(
     assert await promised(engine) <= state.floor_us
 
 
+async def test_nobody_promises_while_another_corrects(
+    engine: AsyncEngine, postgres: PostgresServer
+) -> None:
+    """A journal that has nothing to deliver promises without the book that a correction holds."""
+    ledger, database = Ledger(engine), name_of(str(engine.url))
+    segments = Segments(1, 1, f"[{record_text('r')}]", 1)
+    await ledger.take("j", segments, position=1, complete_through_us=100)
+    await hold_rows(engine, "usage_records", where="NEW.outcome = 'correction'")
+
+    async def correct() -> Corrected:
+        wanted = Correction(correction_id="c", request_id="r", rows=-1, units=-1)
+        async with engine.begin() as connection:
+            return await add_correction(connection, wanted, now_us=200, is_forced=False)
+
+    async with engine.begin() as holder:
+        await holder.execute(text(f"SELECT pg_advisory_xact_lock({LATE_LOCK})"))
+        correcting = asyncio.create_task(correct())
+        await asyncio.to_thread(postgres.wait_for_locks, database, count=1)
+        taking = asyncio.create_task(ledger.take("j", None, position=1, complete_through_us=1000))
+        await asyncio.to_thread(postgres.wait_for_locks, database, count=2)
+        before_us = await promised(engine)
+    corrected = await correcting
+    await taking
+    assert before_us <= corrected.counted_at_us
+
+
 async def test_same_records_from_two_sides_are_taken_once(engine: AsyncEngine) -> None:
     """One waits for the other, and finds everything there."""
     ledger = Ledger(engine)
-    rows = [f'["r{n}",1794700800000000,"t","k","m","1","v1",1,1,false,0,0,0,0]' for n in range(500)]
+    rows = [record_text(f"r{number}") for number in range(500)]
     sides = {"a": rows, "b": rows[::-1]}
     segments = {
         name: Segments(1, 1, f"[{','.join(side)}]", len(side)) for name, side in sides.items()

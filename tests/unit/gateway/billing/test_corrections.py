@@ -150,3 +150,12 @@ async def test_correction_in_an_open_month_counts_now(books: Books) -> None:
     assert await reported(books) == [(1, 5, 5), (0, -1, -1)]
     states = await period_states(books.engine, MIDNIGHT_US - 1, MIDNIGHT_US)
     assert [one.period for one in states] == [NOVEMBER]
+
+
+async def test_correction_counts_after_what_was_promised(books: Books) -> None:
+    """The clock of whoever corrects may be behind; readers were told that all is there."""
+    promised_us = books.now_us + 1
+    await books.deliver(november("a"), through_us=promised_us)
+    await books.deliver([], journal_id="behind")
+    corrected = await correct(books)
+    assert (corrected.occurred_at_us, corrected.counted_at_us) == (books.now_us, promised_us)

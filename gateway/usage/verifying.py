@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.usage.chain import (
     NO_ROOT,
-    Account,
     Link,
     Lot,
     Mark,
@@ -21,7 +20,8 @@ from gateway.usage.errors import PeriodBroken, PeriodOpen, PeriodPruned
 from gateway.usage.ledger import read_only
 from gateway.usage.period_records import PeriodRecord, Totals, read_periods, read_totals
 from gateway.usage.periods import next_period
-from gateway.usage.tables import usage_book, usage_hours, usage_months, usage_records
+from gateway.usage.tables import usage_records
+from gateway.usage.totals import wrong_totals
 
 _POINT: Final = text(
     "SELECT record_count, head, marks FROM usage_checkpoints"
@@ -165,33 +165,9 @@ async def _check_sums(engine: AsyncEngine, record: PeriodRecord, sums: Totals) -
         raise PeriodBroken(record.period, "its sums are others")
     if sums != await read_totals(engine, record.period):
         raise PeriodBroken(record.period, "the sums of a tenant are others")
-    counted = {account: one for account, one in sums.items() if any(one)}
-    for reported in await _reported(engine, record):
-        if reported != counted:
-            raise PeriodBroken(record.period, "the totals that reports are made from are others")
-
-
-async def _reported(engine: AsyncEngine, record: PeriodRecord) -> list[Totals]:
-    """Add up the totals by hour, and by month if all of its hours are in them."""
-    start_us, end_us = record.bounds_us
-    hour_us = usage_hours.c.hour_us
-    parts = {
-        usage_hours: (hour_us >= start_us) & (hour_us < end_us),
-        usage_months: usage_months.c.period == record.period,
-    }
     async with read_only(engine) as connection:
-        folded_us = await connection.scalar(select(usage_book.c.folded_through_us))
-        if folded_us is None or folded_us < end_us:
-            del parts[usage_months]
-        return [await _sums_of(connection, table, condition) for table, condition in parts.items()]
-
-
-async def _sums_of(
-    connection: AsyncConnection, table: Table, condition: ColumnElement[bool]
-) -> Totals:
-    total = table.c
-    keys = (total.tenant_id, total.model, total.is_test)
-    sums = (func.sum(column) for column in (total.requests, total.rows, total.units))
-    found = await connection.execute(select(*keys, *sums).where(condition).group_by(*keys))
-    added = {Account(*row[:3]): Sums(*map(int, row[3:])) for row in found}
-    return {account: one for account, one in added.items() if any(one)}
+        width = await wrong_totals(connection, record.period)
+    if width is not None:
+        raise PeriodBroken(
+            record.period, f"the totals by {width} that reports are made from are others"
+        )

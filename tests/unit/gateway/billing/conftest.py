@@ -34,6 +34,9 @@ MIDNIGHT_US = period_start_us(DECEMBER)
 SPARE = 9_000
 """A number that no record has."""
 
+TOTALS = ("hours", "days", "months")
+"""What the tables of totals are over."""
+
 COPIED = ", ".join(name for name in MEMBERS if name not in ("sequence", "request_id"))
 """What a record has besides what no other has."""
 
@@ -103,7 +106,7 @@ class Books:
                 ]
             await self.run(*(f"DROP TRIGGER {name}" for name in names))
             return
-        tables = ("records", "periods", "book", "checkpoints", "period_totals")
+        tables = ("records", "periods", "book", "checkpoints", "period_totals", *TOTALS)
         await self.run(*(f"ALTER TABLE usage_{name} DISABLE TRIGGER USER" for name in tables))
 
     async def sequences(self, period: int) -> list[str]:

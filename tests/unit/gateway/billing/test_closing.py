@@ -17,6 +17,7 @@ from gateway.usage.errors import (
 )
 from gateway.usage.period_records import read_period, read_period_text, read_periods, read_totals
 from gateway.usage.period_states import PeriodState, list_periods, period_states
+from gateway.usage.periods import HOUR_US
 from gateway.usage.promises import forget_journal
 from gateway.usage.tables import usage_records
 from tests.actors import TESTER
@@ -25,6 +26,7 @@ from tests.unit.gateway.billing.conftest import (
     DECEMBER,
     MIDNIGHT_US,
     NOVEMBER,
+    TOTALS,
     Books,
     december,
     november,
@@ -209,17 +211,60 @@ REFUSED = {
     "a checkpoint is removed": "DELETE FROM usage_checkpoints",
     "the book is opened again": "UPDATE usage_book SET open_from_us = 0",
     "numbers are given out again": "UPDATE usage_book SET last_sequence = 0",
+    "hours are folded again": "UPDATE usage_book SET folded_through_us = 0",
+    "what was pruned is forgotten": "UPDATE usage_book SET pruned_through_us = -1",
+    "the book is removed": "DELETE FROM usage_book",
+    "there is a second book": "INSERT INTO usage_book SELECT 2, 0, 0, 0, 0",
 }
+REFUSED |= {
+    f"totals by {width} are {done}": statement.format(f"usage_{width}")
+    for width in TOTALS
+    for done, statement in {
+        "changed": "UPDATE {} SET units = 0 WHERE period = 202611",
+        "removed": "DELETE FROM {} WHERE period = 202611",
+        "moved to another month": "UPDATE {} SET period = 202701 WHERE period = 202611",
+        "moved here": "UPDATE {} SET period = 202611, key_id = 'k' WHERE period = 202612",
+        "moved to another key": "UPDATE {} SET key_id = 'k' WHERE period = 202611",
+    }.items()
+}
+REFUSED_TO_EMPTY = (
+    *("book", "checkpoints", "period_totals", "periods", "records"),
+    *TOTALS,
+)
 
 
 @pytest.mark.parametrize("what", REFUSED)
 async def test_database_refuses_to_change_what_is_closed(books: Books, what: str) -> None:
     """Whoever runs a statement by hand is told, and everything is as it was."""
     await books.deliver(november("a", "b") + december("x"))
+    await books.ledger.fold(MIDNIGHT_US + HOUR_US)
     closed = await books.close()
     with pytest.raises(DBAPIError, match=r"never changed|only goes on"):
         await books.run(REFUSED[what])
     assert await books.verify() == closed
+
+
+@pytest.mark.parametrize("name", REFUSED_TO_EMPTY)
+async def test_no_table_is_emptied(books: Books, name: str) -> None:
+    """PostgreSQL can remove all rows at once, past what looks at rows."""
+    await books.deliver(november("a"))
+    await books.ledger.fold(MIDNIGHT_US)
+    await books.close()
+    is_sqlite = books.engine.dialect.name == "sqlite"
+    with pytest.raises(DBAPIError, match=r"never changed|only goes on"):
+        await books.run(f"{'DELETE FROM' if is_sqlite else 'TRUNCATE'} usage_{name}")
+
+
+async def test_hours_of_a_closed_month_are_folded_late(books: Books) -> None:
+    """Days and months take them up after the month is closed, and then never change."""
+    await books.deliver(november("a", "b") + december("x"))
+    closed = await books.close()
+    assert await books.verify() == closed
+    await books.ledger.fold(MIDNIGHT_US + HOUR_US)
+    assert await books.verify() == closed
+    for width in TOTALS:
+        with pytest.raises(DBAPIError, match="never changed"):
+            await books.run(f"DELETE FROM usage_{width}")  # noqa: S608 - of constants
 
 
 async def test_open_record_can_be_taken_back_by_its_transaction(books: Books) -> None:

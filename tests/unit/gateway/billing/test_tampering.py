@@ -22,18 +22,22 @@ from gateway.usage.chain import (
     unpack_marks,
 )
 from gateway.usage.errors import PeriodBroken, PeriodOpen, PeriodPruned
+from gateway.usage.periods import HOUR_US
 from tests.actors import TESTER
 from tests.unit.gateway.billing.conftest import (
     COPIED,
     MIDNIGHT_US,
     NOVEMBER,
     SPARE,
+    TOTALS,
     Books,
     december,
     november,
 )
 
 RECORDS = 8
+SUMS = ("requests", "rows", "units", "compute_us", "bytes_in", "bytes_out")
+WRONG_TOTALS = "the totals by {} that reports are made from are others"
 OTHER_VALUES = {"sequence": "700", "is_test": "true", "period": "202610"}
 TEXTS = {
     *("request_id", "tenant_id", "key_id", "model", "version", "protocol"),
@@ -134,7 +138,7 @@ async def test_records_that_changed_places_far_apart_are_found(books: Books) -> 
         ("UPDATE usage_period_totals SET units = units + 1", "the sums of a tenant are others"),
         (
             "UPDATE usage_hours SET units = units + 1 WHERE period = 202611",
-            "the totals that reports are made from are others",
+            WRONG_TOTALS.format("hour"),
         ),
         (
             "UPDATE usage_periods SET root = previous_root",
@@ -159,13 +163,48 @@ async def test_change_of_what_was_noted_is_found(
     assert await broken(closed) == (finding, None)
 
 
-async def test_change_of_the_totals_by_month_is_found(closed: Books) -> None:
-    """As soon as all hours of the month are in them."""
+@pytest.mark.parametrize("width", TOTALS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(f"{name} = {name} + 1" for name in SUMS),
+        *(f"{name} = 'other'" for name in ("tenant_id", "key_id", "model", "version")),
+        "is_test = NOT is_test",
+        "period = 202701",
+    ],
+)
+async def test_change_of_totals_is_found(closed: Books, width: str, change: str) -> None:
+    """Whatever reports read of a closed month, also where the sums of a tenant stay the same."""
+    await closed.ledger.fold(MIDNIGHT_US + HOUR_US)
     await closed.verify()
-    await closed.ledger.fold(MIDNIGHT_US)
+    await closed.run(f"UPDATE usage_{width} SET {change} WHERE period = {NOVEMBER}")  # noqa: S608 - of constants
+    assert await broken(closed) == (WRONG_TOTALS.format(width.removesuffix("s")), None)
+
+
+@pytest.mark.parametrize("width", TOTALS)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM usage_{} WHERE period = 202611",
+        "UPDATE usage_{} SET period = 202611, tenant_id = 'other' WHERE period = 202612",
+    ],
+)
+async def test_totals_that_are_removed_or_added_are_found(
+    closed: Books, width: str, statement: str
+) -> None:
+    """Also where they come from another month."""
+    await closed.ledger.fold(MIDNIGHT_US + HOUR_US)
+    await closed.run(statement.format(width))
+    assert await broken(closed) == (WRONG_TOTALS.format(width.removesuffix("s")), None)
+
+
+async def test_totals_are_compared_as_far_as_they_are_folded(closed: Books) -> None:
+    """Hours that are over go into days and months one after the other."""
+    first_us = MIDNIGHT_US - 5 * HOUR_US
     await closed.verify()
-    await closed.run("UPDATE usage_months SET units = units + 1")
-    assert (await broken(closed))[0].startswith("the totals")
+    for hours in range(6):
+        await closed.ledger.fold(first_us + hours * HOUR_US)
+        await closed.verify()
 
 
 async def test_month_made_anew_does_not_fit_the_one_after_it(closed: Books) -> None:

@@ -35,6 +35,7 @@ _FORGET_EXPIRED: Final = (
     "SELECT key FROM answers WHERE expires_at_us <= ? ORDER BY expires_at_us LIMIT ?"
     ") RETURNING tenant_id, size"
 )
+_FIRST_EXPIRY: Final = "SELECT min(expires_at_us) FROM answers"
 _HELD: Final = "SELECT tenant_id, sum(size) FROM answers GROUP BY tenant_id"
 _FIND: Final = (
     "SELECT key, request, details, body FROM answers WHERE expires_at_us > ? AND key IN ({})"
@@ -146,6 +147,12 @@ def write_answers(writer: sqlite3.Connection, rows: Iterable[Row]) -> Freed:
 def forget_expired(writer: sqlite3.Connection, now_us: int) -> Freed:
     """Drop up to `MOST_FORGOTTEN` answers that have expired, so that no commit waits long."""
     return writer.execute(_FORGET_EXPIRED, (now_us, MOST_FORGOTTEN)).fetchall()
+
+
+def first_expiry(writer: sqlite3.Connection) -> int | None:
+    """Return when the first answer expires; None where there is none."""
+    found: int | None = writer.execute(_FIRST_EXPIRY).fetchone()[0]
+    return found
 
 
 def held_answers(writer: sqlite3.Connection) -> Freed:

@@ -298,6 +298,17 @@ class Journal:
             self.answers.free(freed)
             is_more = len(freed) == MOST_FORGOTTEN
 
+    async def first_expiry_us(self) -> int | None:
+        """Return when the next answer is to be forgotten; None where none is kept.
+
+        Raises:
+            JournalUnavailable: the file cannot be read.
+        """
+        try:
+            return await self._open_thread().run(self._file.first_expiry)
+        except sqlite3.Error as error:
+            raise self._failed("reading answers", error) from error
+
     def _flush(self, batch: list[_Entry]) -> "Future[Sequence[None]]":
         """Hand one segment to the thread."""
         trip: Future[Sequence[None]] = get_running_loop().create_future()

@@ -7,20 +7,31 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.usage.claims import Claims
 from gateway.usage.errors import JournalInUse, UsageError
 from gateway.usage.journal import Journal
 from gateway.usage.ledger import Ledger
+from gateway.usage.periods import wall_clock_us
 from gateway.usage.shipper import Shipper
 
 MAX_SLOTS: Final = 256
 ADOPT_SECONDS: Final = 2.0
 _WAIT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.02
+_FORGET_EVERY_US: Final = 60_000_000
+"""Answers that expire one after the other are not worth opening their file for each."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Settled(NamedTuple):
+    """A journal that was delivered, as it was left."""
+
+    signature: tuple[int, ...]
+    due_us: int | None
+    """When answers in it are to be forgotten; None where there are none."""
 
 
 class JournalFolder:
@@ -38,6 +49,7 @@ class JournalFolder:
         max_bytes: int,
         max_answer_bytes: int = 256 * 1024 * 1024,
         claims: Claims | None = None,
+        now_us: Callable[[], int] = wall_clock_us,
     ) -> None:
         """Build a view of an existing folder.
 
@@ -47,13 +59,15 @@ class JournalFolder:
             max_bytes: bound on the undelivered records of each journal.
             max_answer_bytes: bound on the answers that each journal keeps.
             claims: told which journals are open here; None where nobody asks.
+            now_us: wall clock in microseconds since the epoch.
         """
         self._folder = folder
         self._ledger = ledger
         self._max_bytes = max_bytes
         self._max_answer_bytes = max_answer_bytes
         self._claims = claims
-        self._settled: dict[Path, tuple[int, ...]] = {}
+        self._now_us = now_us
+        self._settled: dict[Path, _Settled] = {}
 
     @contextlib.asynccontextmanager
     async def starting(self) -> AsyncIterator[None]:
@@ -107,14 +121,21 @@ class JournalFolder:
     async def adopt(self) -> bool:
         """Deliver every journal that nobody holds; say whether no other holds anything back.
 
-        One that cannot be delivered stays for the next time, and is told in the log.
+        One that cannot be delivered stays for the next time, and is told in the log. One that was
+        delivered is opened again when answers in it expire, so that none outlives its day.
         """
         outcomes = [
             await self._settle(path)
             for path in sorted(self._folder.glob("worker-*.db"))
-            if self._settled.get(path) != _signature(path)
+            if not self._is_settled(path)
         ]
         return all(outcomes)
+
+    def _is_settled(self, path: Path) -> bool:
+        settled = self._settled.get(path)
+        if settled is None or settled.signature != _signature(path):
+            return False
+        return settled.due_us is None or self._now_us() < settled.due_us
 
     async def _settle(self, path: Path) -> bool:
         journal = self._journal(path)
@@ -128,7 +149,12 @@ class JournalFolder:
         self._mark_open(journal)
         is_left = journal.held_bytes > 0
         try:
-            await Shipper(journal, self._ledger, interval_seconds=ADOPT_SECONDS).settle()
+            shipper = Shipper(
+                journal, self._ledger, interval_seconds=ADOPT_SECONDS, now_us=self._now_us
+            )
+            await shipper.settle()
+            await journal.forget_expired()
+            expiry_us = await journal.first_expiry_us()
         except UsageError as error:
             logger.warning("usage waits in %s, which nobody holds: %s", path.name, error)
             return False
@@ -136,13 +162,20 @@ class JournalFolder:
             if self._claims is not None:
                 self._claims.mark_closed(path)
             await journal.close()
-        self._settled[path] = _signature(path)
+        later_us = self._now_us() + _FORGET_EVERY_US
+        due_us = None if expiry_us is None else max(expiry_us, later_us)
+        self._settled[path] = _Settled(_signature(path), due_us)
         if is_left:
             logger.info("usage that was left in %s is in the ledger", path.name)
         return True
 
     def _journal(self, path: Path) -> Journal:
-        return Journal(path, max_bytes=self._max_bytes, max_answer_bytes=self._max_answer_bytes)
+        return Journal(
+            path,
+            max_bytes=self._max_bytes,
+            max_answer_bytes=self._max_answer_bytes,
+            now_us=self._now_us,
+        )
 
     def _mark_open(self, journal: Journal) -> None:
         if self._claims is not None:

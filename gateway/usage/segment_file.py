@@ -104,7 +104,7 @@ class SegmentFile:
         self._append_cursor = self._writer.cursor()
         with contextlib.suppress(sqlite3.OperationalError):  # a full disk must not stop a start
             _empty_log(self._writer, self._path)
-            self._writer.execute("DELETE FROM probe")
+            self._writer.execute("DELETE FROM probe WHERE true")  # else it writes an empty page
 
     def close(self) -> None:
         """Close the file and let others have it."""
@@ -141,8 +141,16 @@ class SegmentFile:
         return position
 
     def forget_expired(self, now_us: int) -> answers.Freed:
-        """Drop a few of the answers that have expired."""
-        return answers.forget_expired(self._writer, now_us)
+        """Drop a few of the answers that have expired, and with the last their room on the disk."""
+        freed = answers.forget_expired(self._writer, now_us)
+        if 0 < len(freed) < answers.MOST_FORGOTTEN:
+            with contextlib.suppress(sqlite3.Error):  # as on a full disk; another time
+                self._compact()
+        return freed
+
+    def first_expiry(self) -> int | None:
+        """Return when the first of the answers expires; None where there is none."""
+        return answers.first_expiry(self._writer)
 
     def held_answers(self) -> answers.Freed:
         """Return how many bytes each tenant's answers take."""
@@ -252,7 +260,8 @@ class SegmentFile:
         would skip what it thinks it has. (Not the database file itself: closing any descriptor of
         it would drop SQLite's own locks.)
         """
-        self._path.touch(mode=_PRIVATE)
+        if not self._path.exists():  # one that nobody writes to keeps its time
+            self._path.touch(mode=_PRIVATE)
         self._lock = _open_lock(self._path)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,14 +1,19 @@
 """The journals of one data folder: each worker has its own, and none is left behind."""
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from gateway.usage.answers import KeptAnswer
 from gateway.usage.journal import Journal
 from gateway.usage.journal_folder import JournalFolder, keep_adopting
 from gateway.usage.ledger import Ledger
-from tests.unit.gateway.usage.conftest import Bill, record_of
+from gateway.usage.periods import HOUR_US
+from gateway.usage.segment_file import WORTHWHILE_PAGES
+from tests.unit.gateway.usage.conftest import START_US, Bill, Clock, record_of
 
 
 @pytest.fixture
@@ -95,6 +100,67 @@ async def test_two_that_adopt_at_once_bill_once(folder: JournalFolder, bill: Bil
     await leave(await folder_of(bill).take_free(), "r1", "r2", "r3")
     await asyncio.gather(folder.adopt(), folder_of(bill).adopt())
     assert await ids(bill) == ["r1", "r2", "r3"]
+
+
+def answer_of(name: str) -> KeptAnswer:
+    """Return an answer that is kept for its day."""
+    return KeptAnswer(name.encode(), b"request", "ten_a", "{}", b"body")
+
+
+async def test_two_workers_do_not_settle_in_turns_for_ever(bill: Bill) -> None:
+    """What one has settled looks to the other as it left it itself."""
+    await leave(await folder_of(bill).take_free(), "r1")
+    folders = [folder_of(bill), folder_of(bill)]
+    for _ in range(2):
+        for folder in folders:
+            assert await folder.adopt()
+    seen = await asyncio.to_thread(written_at, bill.path)
+    for folder in folders:
+        assert await folder.adopt()
+    assert await asyncio.to_thread(written_at, bill.path) == seen
+
+
+def written_at(folder: Path) -> int:
+    """Return when the first journal was last written to, or opened."""
+    return (folder / "worker-0.db").stat().st_mtime_ns
+
+
+async def test_answers_in_a_journal_that_was_left_are_forgotten_in_time(
+    bill: Bill, clock: Clock
+) -> None:
+    """Each after its day, although nobody ever takes the journal again."""
+    folder = JournalFolder(bill.path, Ledger(bill.engine), max_bytes=1 << 30, now_us=clock.now_us)
+    journal = await folder.take_free()
+    await journal.record(record_of("a"), answer_of("a"))
+    later = record_of("b", occurred_at_us=START_US + HOUR_US)
+    await journal.record(later, answer_of("b"))
+    await journal.close()
+    kept = []
+    for hours in (0, 23, 24, 25):
+        clock.wall_us = START_US + hours * HOUR_US
+        assert await folder.adopt()
+        kept.append(keys_in(journal.path))
+    assert kept == [[b"a", b"b"], [b"a", b"b"], [b"b"], []]
+
+
+def keys_in(path: Path) -> list[bytes]:
+    """Read the keys of the answers in a journal."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM answers ORDER BY key")]
+
+
+async def test_room_of_forgotten_answers_is_given_back(bill: Bill, clock: Clock) -> None:
+    """The file that nobody takes again is small."""
+    folder = JournalFolder(bill.path, Ledger(bill.engine), max_bytes=1 << 30, now_us=clock.now_us)
+    journal = await folder.take_free()
+    large = answer_of("a")
+    large.body = bytes(2 * WORTHWHILE_PAGES * 4096)
+    await journal.record(record_of("a"), large)
+    await journal.close()
+    clock.wall_us += 24 * HOUR_US
+    assert await folder.adopt()
+    size = await asyncio.to_thread(journal.path.stat)
+    assert size.st_size < WORTHWHILE_PAGES * 4096
 
 
 async def test_broken_journal_keeps_no_other_back(folder: JournalFolder, bill: Bill) -> None:

@@ -14,6 +14,8 @@ from gateway.moments import microseconds
 
 _GRPC: Final = "/inference.GRPCInferenceService/ModelInfer"
 _OK: Final = 200
+_GAVE_UP: Final = (502, 504)
+_OWN_STATUS: Final = 504
 _TOLD_EVERY: Final = 100_000
 
 
@@ -30,6 +32,10 @@ class LogLine(NamedTuple):
 
     is_answered: bool
     """Whether the gateway answered it with success, and not as it had answered it before."""
+
+    is_broken: bool = False
+    """Whether a worker had it and the proxy never heard of it: what became of it nobody was told.
+    """
 
 
 def read_access_logs(paths: Iterable[Path], tell: Callable[[str], None]) -> Iterator[LogLine]:
@@ -85,4 +91,24 @@ def _read(members: dict[str, Any]) -> LogLine | None:
         status=status,
         units=int(units) if units else None,
         is_answered=is_success and not members.get("replay_of"),
+        is_broken=status in _GAVE_UP and _is_broken(members, status, is_grpc=is_grpc),
     )
+
+
+def _is_broken(members: dict[str, Any], status: int, *, is_grpc: bool) -> bool:
+    """Say whether a 502 or 504 is the proxy's own, of a request that it had handed on.
+
+    A log without `upstream_header_seconds` does not tell whose a 504 was. The gateway answers it
+    before the proxy would, so there it is the gateway's; over gRPC the gateway has no such status.
+    """
+    if not _has_time(members.get("upstream_connect_seconds", "0")):
+        return False
+    header_seconds = members.get("upstream_header_seconds")
+    if header_seconds is None:
+        return status != _OWN_STATUS or is_grpc
+    return not _has_time(header_seconds)
+
+
+def _has_time(told: str) -> bool:
+    """Say whether one of the tries in a variable of Nginx took a time; the others are dashes."""
+    return any(character.isdigit() for character in told)

@@ -15,7 +15,8 @@ from gateway.evidence.ledger_rows import LedgerRow
 
 SCHEMA: Final = """
 CREATE TABLE log (
-    request_id TEXT, ended_at_us INTEGER, status INTEGER, units INTEGER, answered INTEGER
+    request_id TEXT, ended_at_us INTEGER, status INTEGER, units INTEGER, answered INTEGER,
+    broken INTEGER
 );
 CREATE TABLE ledger (
     request_id TEXT PRIMARY KEY, occurred_at_us INTEGER, tenant_id TEXT, model TEXT, version TEXT,
@@ -31,7 +32,7 @@ UNFINISHED_US: Final = 60 * SECOND_US
 """How long an answer may be on its way to a slow caller before the proxy must have logged it."""
 
 _CALLER_LEFT: Final = 499
-_SERVER_BROKE: Final = (502, 504)
+_REFUSED: Final = 400
 _COMPARED: Final = ("tenant_id", "model", "version", "rows", "units")
 _MARKED: Final = (
     "EXISTS (SELECT 1 FROM ledger mark WHERE mark.corrects = ledger.request_id"
@@ -52,7 +53,7 @@ class Bench:
     def take_log(self, lines: Iterable[LogLine], *, start_us: int, end_us: int) -> None:
         """Take in what the proxy saw end in a range."""
         kept = (line for line in lines if start_us <= line.ended_at_us < end_us)
-        self._database.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", kept)
+        self._database.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)", kept)
         self._database.execute("CREATE INDEX by_id ON log (request_id)")
 
     def take_rows(self, rows: Sequence[LedgerRow]) -> None:
@@ -116,13 +117,18 @@ class Bench:
 
     def broken_requests(self) -> int:
         """Count requests whose worker broke and that are not billed: their units may be counted."""
-        marks = ", ".join("?" * len(_SERVER_BROKE))
         query = (
-            f"SELECT count(*) FROM log LEFT JOIN ledger USING (request_id)"  # noqa: S608 - our own # nosec B608
-            f" WHERE log.status IN ({marks}) AND ledger.request_id IS NULL"
+            "SELECT count(*) FROM log WHERE broken"
+            " AND NOT EXISTS (SELECT 1 FROM ledger WHERE ledger.request_id = log.request_id)"
+            " AND NOT EXISTS (SELECT 1 FROM journals WHERE journals.request_id = log.request_id)"
         )
-        [[count]] = self._rows(query, *_SERVER_BROKE)
+        [[count]] = self._rows(query)
         return int(count)
+
+    def largest_requests(self) -> dict[str, int]:
+        """Return, by tenant, the units of its largest request that is billed."""
+        query = "SELECT tenant_id, max(units) FROM ledger WHERE corrects = '' GROUP BY tenant_id"
+        return dict(self._rows(query))
 
     def _compare_answers(self, start_us: int, end_us: int) -> None:
         within = "log.ended_at_us >= ? AND log.ended_at_us < ?"
@@ -160,25 +166,39 @@ class Bench:
             *(start_us, end_us),
         )
         query = (
-            f"SELECT ledger.request_id, occurred_at_us, log.status, {_MARKED}"  # noqa: S608 - our own # nosec B608
+            f"SELECT ledger.request_id, occurred_at_us, log.status, log.broken, {_MARKED}"  # noqa: S608 - our own # nosec B608
             " FROM ledger LEFT JOIN log USING (request_id)"
             f" WHERE {within} AND (log.request_id IS NULL OR NOT log.answered)"
         )
-        for request_id, occurred_at_us, status, is_lost in self._rows(query, start_us, end_us):
-            is_recent = now_us - occurred_at_us < UNFINISHED_US
-            kind = _kind_of(status, is_lost=bool(is_lost), is_recent=is_recent)
-            self._tally.note(kind, request_id, "" if status is None else f"status {status}")
+        found = self._rows(query, start_us, end_us)
+        for request_id, occurred_at_us, status, is_broken, is_lost in found:
+            if status is None:
+                is_recent = now_us - occurred_at_us < UNFINISHED_US
+                self._tally.note(_kind_unseen(is_lost=is_lost, is_recent=is_recent), request_id)
+                continue
+            kind = _kind_seen(status, is_broken=is_broken, is_lost=is_lost)
+            self._tally.note(kind, request_id, f"status {status}")
 
     def _rows(self, query: str, *values: int) -> Iterator[Any]:
         yield from self._database.execute(query, values)
 
 
-def _kind_of(status: int | None, *, is_lost: bool, is_recent: bool) -> Kind:
-    """Say what a row is of which the proxy saw no success."""
-    if status == _CALLER_LEFT or is_lost:
+def _kind_unseen(*, is_lost: bool, is_recent: bool) -> Kind:
+    """Say what a row is that is in no log."""
+    if is_lost:
         return Kind.CALLER_LEFT
-    if status in _SERVER_BROKE:
+    return Kind.UNFINISHED if is_recent else Kind.UNLOGGED
+
+
+def _kind_seen(status: int, *, is_broken: bool, is_lost: bool) -> Kind:
+    """Say what a row is of which the proxy saw no success.
+
+    Threat: a mark must not explain a refusal that was told. Who got one pays for it otherwise.
+    """
+    if status == _CALLER_LEFT:
+        return Kind.CALLER_LEFT
+    if is_broken:
         return Kind.ANSWER_LOST
-    if status is None:
-        return Kind.UNFINISHED if is_recent else Kind.UNLOGGED
+    if is_lost and status < _REFUSED:
+        return Kind.CALLER_LEFT
     return Kind.BILLED_REFUSAL

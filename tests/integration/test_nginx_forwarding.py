@@ -167,4 +167,5 @@ def test_log_has_no_query_and_no_credential(edge: Edge) -> None:
     answer = ask(edge.nginx, "GET", "/v1/usage?a=canary1", "Authorization: Bearer canary2")
     line = edge.nginx.logged(headers_seen(answer.body)["x-request-id"][0])
     assert (line["path"], line["status"], line["upstream_status"]) == ("/v1/usage", 200, "200")
+    assert float(line["upstream_header_seconds"]) >= 0
     assert "canary" not in str(line)

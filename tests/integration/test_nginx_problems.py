@@ -129,6 +129,15 @@ def test_refusal_names_the_request_in_the_log(edge: Edge) -> None:
     assert edge.nginx.logged(answer.body["request_id"])["status"] == 403
 
 
+@pytest.mark.parametrize(("target", "status"), [(HANG, 504), (DROP, 502)])
+def test_log_tells_that_the_gateway_did_not_answer(edge: Edge, target: str, status: int) -> None:
+    """The gateway's own 504 could otherwise not be told from that of nginx, which gave it up."""
+    request_id = ask(edge.nginx, "POST", target).headers["x-request-id"]
+    line = edge.nginx.logged(request_id)
+    assert (line["status"], line["upstream_header_seconds"]) == (status, "-")
+    assert line["upstream_connect_seconds"] != "-"
+
+
 def test_refusal_over_http2_is_a_problem_document(edge: Edge) -> None:
     """The protocol makes no difference."""
     with open_client(edge.nginx) as client:

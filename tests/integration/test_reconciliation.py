@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -141,6 +142,12 @@ def test_accounts_of_real_traffic_agree_and_each_tampering_is_found(shop: Shop) 
     refused = [line.replace('"status":200', '"status":429') for line in log.splitlines()]
     shop.front.log.write_text("".join(f"{line}\n" for line in refused))
     assert shop.findings() == {"billed_refusal"}
+    own = log.replace('"status":200', '"status":504')
+    shop.front.log.write_text(own)
+    assert shop.findings() == {"billed_refusal"}
+    given_up = re.sub('(header_seconds":")[0-9.]+', r"\1-", own)
+    shop.front.log.write_text(given_up)
+    assert not shop.findings()
     shop.front.log.write_text(log + log.splitlines(keepends=True)[-1])
     assert "repeated_id" in shop.findings()
     shop.front.log.write_text(log)

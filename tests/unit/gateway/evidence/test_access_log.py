@@ -83,3 +83,26 @@ def test_other_log_is_told_with_its_line(tmp_path: Path, broken: str) -> None:
     """It would otherwise be taken for a log without predictions."""
     with pytest.raises(EvidenceUnreadable, match="line 2"):
         read(tmp_path, line(), broken)
+
+
+@pytest.mark.parametrize(
+    ("members", "is_broken"),
+    [
+        ({"status": 504, "upstream_header_seconds": "-"}, True),
+        ({"status": 504, "upstream_header_seconds": "0.002"}, False),
+        ({"status": 504, "upstream_header_seconds": "-, 0.002"}, False),
+        ({"status": 502, "upstream_header_seconds": "-"}, True),
+        ({"status": 502, "upstream_header_seconds": "-", "upstream_connect_seconds": "-"}, False),
+        ({"status": 502}, True),
+        ({"status": 504}, False),
+        ({"status": 504, "path": GRPC}, True),
+        ({"status": 503, "upstream_header_seconds": "-"}, False),
+    ],
+    ids=str,
+)
+def test_broken_is_what_a_worker_had_and_never_answered(
+    tmp_path: Path, members: dict[str, object], *, is_broken: bool
+) -> None:
+    """A log of old does not tell whose a 504 was; the gateway's comes first."""
+    [found] = read(tmp_path, line(**{"upstream_connect_seconds": "0.000", "units": ""} | members))
+    assert found.is_broken is is_broken

@@ -23,6 +23,11 @@ def logged(request_id: str = "a", **members: object) -> LogLine:
     return line._replace(**members)  # type: ignore[arg-type]
 
 
+def broken(request_id: str) -> LogLine:
+    """Return the line of a request of which the proxy heard nothing after it had handed it on."""
+    return logged(request_id, status=502, units=None, is_answered=False, is_broken=True)
+
+
 def billed(request_id: str = "a", **members: object) -> LedgerRow:
     """Return the row of the same."""
     row = LedgerRow(request_id, AT, "tenant", "m", "1", rows=1, units=1, outcome="ok", corrects="")
@@ -85,7 +90,8 @@ def test_what_matches_is_counted_and_not_told(case: Case) -> None:
         ([logged(status=429, units=None, is_answered=False)], [billed()], "billed_refusal"),
         ([logged(units=None, is_answered=False)], [billed()], "billed_refusal"),
         ([logged(status=499, units=None, is_answered=False)], [billed()], "caller_left"),
-        ([logged(status=502, units=None, is_answered=False)], [billed()], "answer_lost"),
+        ([broken("a")], [billed()], "answer_lost"),
+        ([logged(status=504, units=None, is_answered=False)], [billed()], "billed_refusal"),
     ],
     ids=str,
 )
@@ -100,6 +106,13 @@ def test_mark_explains_a_row_that_the_proxy_did_not_see(case: Case) -> None:
     """The door itself knew that nobody was there any more."""
     mark = billed("a.lost", outcome="lost", corrects="a", rows=0, units=0)
     assert case.compare([], [billed(), mark]) == [("caller_left", "a")]
+
+
+def test_mark_explains_no_refusal_that_was_told(case: Case) -> None:
+    """Its caller would pay for what it was told had failed."""
+    mark = billed("a.lost", outcome="lost", corrects="a", rows=0, units=0)
+    refusal = logged(status=504, units=None, is_answered=False)
+    assert case.compare([refusal], [billed(), mark]) == [("billed_refusal", "a")]
 
 
 def test_row_of_the_last_minute_may_still_be_sent(case: Case) -> None:
@@ -149,9 +162,16 @@ def test_ids_to_be_looked_up_are_those_not_seen(case: Case) -> None:
 
 def test_broken_requests_are_those_without_a_row(case: Case) -> None:
     """Their units may be counted and are on no bill."""
-    lost = logged("b", status=502, units=None, is_answered=False)
-    case.compare([lost, logged("c", status=504, units=None, is_answered=False)], [billed("c")])
+    deadline = logged("d", status=504, units=None, is_answered=False)
+    case.compare([broken("b"), broken("c"), broken("e"), deadline], [billed("c")], [held("e")])
     assert case.bench.broken_requests() == 1
+
+
+def test_largest_request_is_told_by_tenant(case: Case) -> None:
+    """A correction is no request."""
+    rows = [billed(units=3), billed("b"), billed("c", tenant_id="other", units=2)]
+    case.compare([], [*rows, billed("d", units=9, corrects="a", outcome="correction")])
+    assert case.bench.largest_requests() == {"tenant": 3, "other": 2}
 
 
 def test_every_kind_says_what_it_means() -> None:

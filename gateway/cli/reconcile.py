@@ -49,7 +49,8 @@ def reconcile_range(
 
     Prints each difference with its request id and what it means; exits with 1 if there is one. The
     range ends at the latest where the ledger is complete. Without a log the proxy is left out; the
-    counters are read from Redis, and a server that counts by itself compares them hourly.
+    counters are read from Redis, and a server that counts by itself compares them hourly. Counters
+    are always those of this month, whatever the range.
 
     Example: tollgate reconcile --from 2026-11-01 --log /var/log/nginx/access.log
     """
@@ -114,7 +115,7 @@ def _summary(done: Reconciled) -> str:
     if done.answered is not None:
         compared += [f"{done.answered} answers in the proxy's log", f"{done.rows} rows"]
     if done.tenants is not None:
-        compared.append(f"{done.tenants} tenants' counters")
+        compared.append(f"{done.tenants} tenants' counters of this month")
     notes = "".join(f"{note}\n" for note in done.notes)
     return (
         f"{notes}{rfc3339(moment_of(done.start_us))} to {rfc3339(moment_of(done.end_us))}: "

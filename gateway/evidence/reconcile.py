@@ -148,30 +148,59 @@ async def _compare_counters(sources: Sources, bench: Bench, done: Reconciled) ->
     await _wait_until_complete(sources.engine, wall_clock_us())
     after = await month_units(sources.engine, period)
     corrected = await month_corrections(sources.engine, period)
-    held, broken = bench.held_units(), bench.broken_requests()
+    held, lost = bench.held_units(), _Lost(bench.broken_requests(), bench.largest_requests())
     done.tenants = len(tenant_ids)
     for tenant_id, one in counted.items():
         correction = corrected.get(tenant_id, 0)
         least = before.get(tenant_id, 0) - max(0, correction)
         most = after.get(tenant_id, 0) + held.get(tenant_id, 0) - min(0, correction)
-        _judge(done.tally, tenant_id, one, least=least, most=most, broken=broken)
+        _judge(done.tally, tenant_id, one, bounds=(least, most), lost=lost)
+
+
+@dataclass(slots=True)
+class _Lost:
+    """Requests that ended with their worker; each explains units of one tenant, and only once.
+
+    The proxy does not know whose they were, nor of how many units.
+    """
+
+    requests: int
+    largest: Mapping[str, int]
+    """By tenant, the units of its largest request that is billed."""
+
+    def take(self, tenant_id: str, units: int) -> int:
+        """Return how many of them it took to hold these units; 0 where there are too few."""
+        largest = self.largest.get(tenant_id, max(self.largest.values(), default=0))
+        wanted = -(-units // largest) if largest else self.requests + 1
+        if wanted > self.requests:
+            return 0
+        self.requests -= wanted
+        return wanted
 
 
 def _judge(
-    tally: Tally, tenant_id: str, one: Counted, *, least: int, most: int, broken: int
+    tally: Tally, tenant_id: str, one: Counted, *, bounds: tuple[int, int], lost: _Lost
 ) -> None:
-    """Compare one tenant's counter with what the ledger had before and after it was read."""
+    """Compare one tenant's counter with what the ledger had before and after it was read.
+
+    What it is ahead must be the units of requests in flight, or of some that ended with their
+    worker.
+    """
+    least, most = bounds
     told = f"{one.units} counted, {least} to {most} billed"
     if not one.is_known:
         if least:
             tally.note(Kind.UNTOLD, tenant_id, told)
     elif one.units < least:
         tally.note(Kind.LIMITER_BEHIND, tenant_id, told)
-    elif one.units > most and (one.leases or broken):
-        why = f"{one.leases} leases are held, {broken} requests ended with their worker"
-        tally.note(Kind.HELD, tenant_id, f"{told}; {why}")
     elif one.units > most:
-        tally.note(Kind.LIMITER_AHEAD, tenant_id, told)
+        told = f"{told}; {one.leased} in flight"
+        unexplained = one.units - most - one.leased
+        taken = lost.take(tenant_id, unexplained) if unexplained > 0 else 0
+        if taken:
+            told = f"{told}, {taken} requests ended with their worker"
+        is_held = unexplained <= 0 or taken > 0
+        tally.note(Kind.HELD if is_held else Kind.LIMITER_AHEAD, tenant_id, told)
 
 
 async def _wait_until_complete(engine: AsyncEngine, moment_us: int) -> None:

@@ -7,8 +7,9 @@ class Counted(NamedTuple):
     """The units that a limiter takes for used."""
 
     units: int
-    leases: int
-    """Requests in flight, or lost with their worker until the lease ends; 0 where there is no cap.
+    leased: int
+    """Of these, the units of requests in flight, or lost with their worker until their leases end;
+    0 where there is no cap on requests in flight.
     """
 
     is_known: bool

@@ -41,7 +41,7 @@ class _Tenant:
 
     meters: dict[str, _Meter] = field(default_factory=dict)
     units: dict[int, int] = field(default_factory=dict)
-    leases: dict[Grant, int] = field(default_factory=dict)
+    leases: "dict[LocalGrant, int]" = field(default_factory=dict)
     """The grants in flight and when each is taken for lost (oldest first)."""
 
 
@@ -175,7 +175,7 @@ class LocalLimiter:
         return {
             name: Counted(0, 0, is_known=False)
             if tenant is None
-            else Counted(tenant.units.get(period, 0), len(tenant.leases), is_known=True)
+            else Counted(tenant.units.get(period, 0), _leased(tenant), is_known=True)
             for name, tenant in found.items()
         }
 
@@ -233,6 +233,10 @@ def _binding(
     """Return the refusal that binds longest: an earlier retry would meet it."""
     seconds, refusal = max(refusals, key=lambda entry: entry[0])
     return refusal(policy=policy, retry_after_seconds=seconds, standing=standing)
+
+
+def _leased(tenant: _Tenant) -> int:
+    return sum(grant.units for grant in tenant.leases)
 
 
 def _has_place(tenant: _Tenant, cap: int, now_us: int) -> bool:

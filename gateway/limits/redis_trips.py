@@ -37,6 +37,11 @@ _MAX_BATCH = 256
 _MAX_WAITING = 65_536
 _HEADER_WIDTH = 2
 
+_NAME_BYTES = 7
+_NUMBER_BYTES = 4
+_UNITS_BYTES = 5
+_MOST_UNITS = (1 << 8 * _UNITS_BYTES) - 1
+
 Clocks = Callable[[], tuple[int, int]]
 Operation = Admission | Release
 Verdict = SharedGrant | LimitError | int | None
@@ -76,7 +81,7 @@ class RedisTrips:
         self._coalescer: Coalescer[Operation, Verdict] = Coalescer(
             self._dispatch, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING
         )
-        self._lease_name = secrets.token_bytes(8)
+        self._lease_name = secrets.token_bytes(_NAME_BYTES)
         self._lease_number = 0
         self._sent: list[Operation] = []
         self._landing: asyncio.Future[Sequence[Verdict]] | None = None
@@ -106,7 +111,7 @@ class RedisTrips:
         A caller that is cancelled on the way gives back what it got.
         """
         if admission.caller.cap >= 0:
-            admission.lease = self._next_lease()
+            admission.lease = self._next_lease(admission.units if admission.is_billed else 0)
         try:
             verdict = await self._coalescer.submit(admission)
             if admission.late is not None and (admission.is_patient or admission.late.done()):
@@ -193,9 +198,14 @@ class RedisTrips:
         except CoalescerFull:
             self.unsent.keep(release)
 
-    def _next_lease(self) -> bytes:
-        self._lease_number += 1
-        return self._lease_name + self._lease_number.to_bytes(8)
+    def _next_lease(self, units: int) -> bytes:
+        """Name a lease by process and number, with its units, which `units.lua` reads there.
+
+        The number begins anew after hours, which no lease lasts.
+        """
+        self._lease_number = (self._lease_number + 1) % (1 << 8 * _NUMBER_BYTES)
+        number = self._lease_number.to_bytes(_NUMBER_BYTES)
+        return self._lease_name + number + min(units, _MOST_UNITS).to_bytes(_UNITS_BYTES)
 
     # The way there
 

@@ -39,6 +39,6 @@ class RedisCounters:
             replies = await self._nodes.link_of_key(keys[0]).call([(keys, [period])])
             if replies is None or replies[0] is None:
                 return None
-            units, since, leases = replies[0]
-            counted[tenant_id] = Counted(units, leases, is_known=since > 0)
+            units, since, leased = replies[0]
+            counted[tenant_id] = Counted(units, leased, is_known=since > 0)
         return counted

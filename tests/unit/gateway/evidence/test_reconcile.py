@@ -70,6 +70,7 @@ async def books(database_url: str, tmp_path: Path) -> AsyncIterator[Books]:
         (Counted(5, 0, is_known=True), ["limiter_behind"]),
         (Counted(7, 0, is_known=True), ["limiter_ahead"]),
         (Counted(7, 1, is_known=True), ["held"]),
+        (Counted(8, 1, is_known=True), ["limiter_ahead"]),
         (Counted(0, 0, is_known=False), ["untold"]),
     ],
     ids=str,

@@ -51,7 +51,8 @@ def verify(
     """Check that every receipt is genuine and on the statement once, with the same content.
 
     Exits with 0 if all fits, with 1 if a receipt does not, and with 3 if only the statement has
-    lines of which there is no receipt. The keys are at /.well-known/tollgate-receipt-keys.json.
+    lines of which there is no receipt, among them corrections that add. The keys are
+    at /.well-known/tollgate-receipt-keys.json.
 
     Example: tollgate receipts verify receipts.txt --statement november.ndjson --keys keys.json
     """
@@ -60,7 +61,8 @@ def verify(
         check = stack.enter_context(open_check(lambda told: typer.echo(told, err=True)))
         check.take_statement(read_statement(statement))
         lines = stack.enter_context(open_text(receipts))
-        found = _tell(_all(check, lines, verifier), check, as_json=as_json)
+        told = _tell(_all(check, lines, verifier), check, as_json=as_json)
+    found = {finding for finding in told if finding.is_fault}
     if found - {Finding.WITHOUT_RECEIPT}:
         raise typer.Exit(1)
     if found:
@@ -90,9 +92,16 @@ def _tell(found: Iterator[Found], check: ReceiptCheck, *, as_json: bool) -> set[
         typer.echo(
             f"{counts.receipts} receipts, {counts.repeated} of them again and {counts.tests} of "
             f"test keys; {counts.statement_lines} lines of the statement, {counts.lost} of answers "
-            f"that were lost; {'all fit' if not kinds else 'what does not fit stands above'}"
+            f"that were lost; {counts.receipt_units} units on receipts and "
+            f"{counts.statement_units} on the statement, {counts.lost_units} of it of lost answers "
+            f"and {counts.correction_units} of corrections; {_verdict(kinds)}"
         )
     return kinds
+
+
+def _verdict(kinds: set[Finding]) -> str:
+    is_fit = not any(kind.is_fault for kind in kinds)
+    return "all fit" if is_fit else "what does not fit stands above"
 
 
 def _line(one: Found) -> str:

@@ -42,6 +42,12 @@ class Finding(StrEnum):
     BILLED_TWICE = "on the statement more than once"
     DIFFERENT = "another content on the statement"
     WITHOUT_RECEIPT = "a line without a receipt"
+    CORRECTED = "a correction that adds nothing"
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it does not fit; what takes from the bill is told, and is no fault."""
+        return self is not Finding.CORRECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,13 @@ class Counts:
     statement_lines: int = 0
     lost: int = 0
     """Lines without a receipt that the statement itself marks: the answer did not arrive."""
+    receipt_units: int = 0
+    """On receipts, each request once."""
+    statement_units: int = 0
+    lost_units: int = 0
+    """Of the lines that `lost` counts."""
+    correction_units: int = 0
+    """Of the lines that are no answers; below zero where they give back."""
 
 
 class ReceiptCheck:
@@ -121,10 +134,31 @@ class ReceiptCheck:
         for request_id, is_lost, model, units in self._database.execute(without):
             if is_lost:
                 self.counts.lost += 1
+                self.counts.lost_units += units
                 continue
             yield Found(
                 Finding.WITHOUT_RECEIPT, request_id, None, f"{units} units of model {model}"
             )
+        yield from self._of_other_lines()
+        [sums] = self._database.execute(
+            "SELECT (SELECT total(units) FROM receipts), (SELECT total(units) FROM statement)"
+        )
+        self.counts.receipt_units, self.counts.statement_units = map(int, sums)
+
+    def _of_other_lines(self) -> Iterator[Found]:
+        """Tell of marks and corrections that have rows or units.
+
+        Threat: whatever adds to a bill needs a receipt, by whatever name it stands there.
+        """
+        others = (
+            "SELECT request_id, outcome, corrects, rows, units FROM statement"
+            " WHERE (outcome <> 'ok' OR corrects <> '') AND (rows <> 0 OR units <> 0)"
+        )
+        for request_id, outcome, corrects, rows, units in self._database.execute(others):
+            self.counts.correction_units += units
+            finding = Finding.WITHOUT_RECEIPT if max(rows, units) > 0 else Finding.CORRECTED
+            told = f"{outcome} of {corrects or 'nothing'}, {rows} rows and {units} units"
+            yield Found(finding, request_id, None, told)
 
     def _of_receipts(self) -> Iterator[Found]:
         theirs = ", ".join(f"receipts.{name}, min(line.{name})" for name in _COMPARED)

@@ -85,7 +85,8 @@ def test_receipts_that_fit_are_told_in_one_line(case: Case, notary: Notary) -> N
         0,
         (
             "3 receipts, 1 of them again and 0 of test keys; 2 lines of the statement, 0 of "
-            "answers that were lost; all fit\n"
+            "answers that were lost; 9 units on receipts and 9 on the statement, 0 of it of lost "
+            "answers and 0 of corrections; all fit\n"
         ),
     )
 
@@ -116,17 +117,47 @@ def test_receipt_that_is_not_on_the_statement_is_found(case: Case, notary: Notar
 
 
 def test_line_without_a_receipt_has_a_status_of_its_own(case: Case, notary: Notary) -> None:
-    """Marks and corrections are no answers, and a lost answer is explained by its mark."""
+    """A mark is no answer, and explains the one that was lost."""
     statement = [
         line("a"),
         line("b"),
         line("c"),
         line("c.lost", outcome="lost", corrects="c", units=0, rows=0),
-        line("fix", outcome="correction", corrects="a", units=-1),
     ]
     done = case.verify([notary.receipt("a")], statement, "--json")
-    assert (done.status, done.document["lost"]) == (3, 1)
+    assert (done.status, done.document["lost"], done.document["lost_units"]) == (3, 1, 3)
     assert [one["request_id"] for one in done.document["data"]] == ["b"]
+
+
+def test_correction_that_takes_is_told_and_fits(case: Case, notary: Notary) -> None:
+    """Nobody is billed for it; the sum says so."""
+    fix = line("fix", outcome="correction", corrects="a", rows=0, units=-1)
+    done = case.verify([notary.receipt("a")], [line("a"), fix])
+    assert done.status == 0
+    assert done.out.splitlines()[0] == (
+        "fix is a correction that adds nothing: correction of a, 0 rows and -1 units"
+    )
+    assert "3 units on receipts and 2 on the statement" in done.out
+    assert done.out.endswith("and -1 of corrections; all fit\n")
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        {"outcome": "correction", "corrects": "a", "rows": 0, "units": 50},
+        {"outcome": "correction", "corrects": "a", "rows": 1, "units": -1},
+        {"outcome": "lost", "corrects": "a", "rows": 0, "units": 50},
+        {"outcome": "ok", "corrects": "a"},
+        {"outcome": "fee"},
+    ],
+    ids=str,
+)
+def test_whatever_adds_to_a_bill_needs_a_receipt(
+    case: Case, notary: Notary, added: dict[str, object]
+) -> None:
+    """By whatever name it stands there, an inflated statement does not fit."""
+    found = case.findings([notary.receipt("a")], [line("a"), line("x", **added)])
+    assert found == (3, [("without_receipt", "x")])
 
 
 def test_two_receipts_of_one_request_are_found(case: Case, notary: Notary) -> None:

@@ -194,7 +194,8 @@ class Idempotency:
     async def _await_run(self, call: Call, run: "asyncio.Task[Answer]") -> Answer:
         """Wait for a run, which goes on if its caller leaves: whoever named it will ask again.
 
-        One whose caller was told that the deadline had passed is late, and not billed.
+        One whose caller was told that the deadline had passed is late, and not billed. Of one that
+        is billed, the answer is marked as lost: a retry may get it, and nobody knows of one.
         """
         before_record, is_attached = call.before_record, True
 
@@ -208,9 +209,18 @@ class Idempotency:
         except asyncio.CancelledError:
             if asyncio.get_running_loop().time() > call.deadline - _TIMER_SECONDS:
                 call.deadline = 0.0
+            run.add_done_callback(self._mark_lost)
             raise
         finally:
             is_attached = False
+
+    def _mark_lost(self, run: "asyncio.Task[Answer]") -> None:
+        """Mark what a run put on the bill; where it is cancelled, the recorder does."""
+        if run.cancelled() or run.exception() is not None:
+            return
+        usage = run.result().usage
+        if usage is not None:
+            self._path.recorder.mark_soon(usage)
 
     def _end(self, run: "asyncio.Task[Answer]") -> None:
         self._runs.discard(run)

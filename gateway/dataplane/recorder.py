@@ -33,7 +33,7 @@ class Recorder:
         try:
             await self._journal.record(usage, kept, told=word)
         except CancelledError:
-            word.caller_left(partial(self._mark_soon, usage))
+            word.caller_left(partial(self.mark_soon, usage))
             raise
 
     async def mark_lost(self, usage: UsageRecord) -> None:
@@ -44,7 +44,8 @@ class Recorder:
         with suppress(JournalUnavailable):
             await self._journal.record(lost_mark(usage, occurred_at_us=self._journal.stamp()))
 
-    def _mark_soon(self, usage: UsageRecord) -> None:
+    def mark_soon(self, usage: UsageRecord) -> None:
+        """Do the same where nobody can wait for it."""
         task = create_task(self.mark_lost(usage))
         self._marking.add(task)
         task.add_done_callback(self._marking.discard)

@@ -43,5 +43,23 @@ OUTCOMES: Final = (
     Outcome("no room", "the queue, the journal or its disk is full; nothing ran", "503", ()),
     Outcome("model error", "the model failed, or its output cannot be encoded", "4xx, 5xx", ()),
     Outcome("deadline", "it was not done by its deadline, however far it had come", "504", ()),
-    Outcome("cancelled", "the client left before its rows were dispatched", "none", ()),
+    Outcome(
+        "cancelled",
+        "the client left before its rows were dispatched, and had sent no idempotency key",
+        "none",
+        (),
+    ),
+    Outcome(
+        "left",
+        "the client left after that and before its record was written, and had sent no such key",
+        "none",
+        (),
+    ),
+    Outcome(
+        "left with a key",
+        "the client left before its record was on disk, and had sent an idempotency key:"
+        " the run goes on, and a retry gets its answer",
+        "none",
+        ("ok", "lost"),
+    ),
 )

@@ -4,13 +4,19 @@ import socket
 import sqlite3
 import struct
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from gateway.usage.outcomes import OUTCOMES
+from inference.protocol.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from tests.fake_engine import FakeEngine, doubled, running_engine
 from tests.faults.disks import FileSizeLimit
 from tests.load import Caller, prediction_request
 from tests.population import make_caller, make_plan, make_tenant, populate
@@ -18,6 +24,7 @@ from tests.repositories import write_model
 from tests.serving import ROOT, Answer, Server, free_port
 from tests.unit.inference.onnx_models import lookup_model
 
+PATIENCE_SECONDS = 60.0
 GOOD: dict[str, object] = {"instances": [1]}
 FAILING: dict[str, object] = {"instances": [99]}
 ABORTS = 40
@@ -25,15 +32,58 @@ LONGEST_SECONDS = 0.006
 """By then an answer has left, and before it there was its commit."""
 
 PATH = "/v1/models/lookup:predict"
+LEFT = ("tollgate_requests_total", 'code="client_disconnected"')
+WAITING = ("tollgate_queue_rows", 'model="held"')
 TABLE = {outcome.name: outcome for outcome in OUTCOMES}
 
 
+class Engine:
+    """What runs the model `held`: one run at a time, and each as long as a test wants."""
+
+    def __init__(self) -> None:
+        self.is_asked = Event()
+        self.may_answer = Event()
+        self.may_answer.set()
+
+    def answer(self, request: ModelInferRequest) -> ModelInferResponse:
+        """Answer when it may."""
+        self.is_asked.set()
+        assert self.may_answer.wait(PATIENCE_SECONDS)
+        return doubled(request)
+
+    def hold(self) -> None:
+        """Let no run end from here on."""
+        self.may_answer.clear()
+        self.is_asked.clear()
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Run a server with a model that fails on some values."""
+def engine() -> Engine:
+    """Make one."""
+    return Engine()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Server]:
+    """Run a server with a model that fails on some values, and one that takes its time."""
     repository = tmp_path_factory.mktemp("models")
     write_model(repository, "lookup", lookup_model())
-    settings = {"TOLLGATE_MODEL_REPOSITORY": str(repository)}
+    with running_engine(FakeEngine(answer=engine.answer)) as running:
+        (repository / "held" / "1").mkdir(parents=True)
+        told = f'runtime = "grpc://{running.place}"\n[engine]\ntimeout_seconds = 60.0\n'
+        (repository / "held" / "model.toml").write_text(told)
+        yield from running_server(tmp_path_factory, repository, engines=running.place)
+
+
+def running_server(
+    tmp_path_factory: pytest.TempPathFactory, repository: Path, *, engines: str
+) -> Iterator[Server]:
+    """Run it until the generator ends."""
+    settings = {
+        "TOLLGATE_MODEL_REPOSITORY": str(repository),
+        "TOLLGATE_ENGINES": engines,
+        "TOLLGATE_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
+    }
     running = Server(tmp_path_factory.mktemp("data"), free_port(), settings=settings)
     running.start()
     yield running
@@ -166,6 +216,66 @@ def test_answer_that_nobody_waits_for_is_billed_and_marked(server: Server, calle
     assert marks
     assert len(set(marks)) == len(marks)
     assert set(marks) <= set(ids)
+
+
+def metric(server: Server, name: str, label: str) -> float:
+    """Add up a metric over what has a label."""
+    place = server.settings["TOLLGATE_METRICS_LISTEN"]
+    with urllib.request.urlopen(f"http://{place}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(
+        float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{") and label in line
+    )
+
+
+def held_request(caller: Caller, *headers: str) -> bytes:
+    """Write the bytes of a prediction by the model that takes its time."""
+    request = prediction_request(caller, {"instances": [1.0]}).replace(b"/housing:", b"/held:")
+    more = "".join(f"\r\n{header}" for header in headers)
+    return request.replace(b"\r\n\r\n", f"{more}\r\n\r\n".encode(), 1)
+
+
+LEAVERS = [
+    ("cancelled", False),
+    ("left", True),
+    ("left with a key", False),
+    ("left with a key", True),
+]
+"""An outcome, and whether the model runs for the request when its client leaves."""
+
+
+@pytest.mark.parametrize(("name", "is_dispatched"), LEAVERS)
+def test_client_that_leaves_before_its_record(
+    server: Server, caller: Caller, engine: Engine, *, name: str, is_dispatched: bool
+) -> None:
+    """With a key the run goes on, and is billed and marked; without one nothing is written."""
+    left = metric(server, *LEFT)
+    before, served = len(records(server)), 1 if is_dispatched else 2
+    headers = [f"Idempotency-Key: {name} {is_dispatched}".replace(" ", "-")]
+    request = held_request(caller, *(headers if name.endswith("key") else []))
+    engine.hold()
+    with ThreadPoolExecutor(1) as pool:
+        if not is_dispatched:
+            pool.submit(server.predict, caller.api_key, {"instances": [1.0]}, model="held")
+            assert engine.is_asked.wait(PATIENCE_SECONDS)
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(request)
+            if is_dispatched:
+                assert engine.is_asked.wait(PATIENCE_SECONDS)
+            else:
+                server.wait_until(lambda: metric(server, *WAITING) > 0, "its rows wait")
+        server.wait_until(lambda: metric(server, *LEFT) > left, "the client is missed")
+        engine.may_answer.set()
+        last = server.predict(caller.api_key, {"instances": [1.0]}, model="held")
+    wanted = Counter(TABLE[name].records) + Counter({"ok": served})
+    server.wait_until(lambda: len(records(server)) - before >= wanted.total(), "all is written")
+    assert last.status == 200
+    assert Counter(outcome for outcome, _ in records(server)[before:]) == wanted
+
+
+def test_every_outcome_is_driven() -> None:
+    """A new one needs a way to reach it here."""
+    assert {*ENDINGS, "no room", "lost", *(name for name, _ in LEAVERS)} == TABLE.keys()
 
 
 def test_page_shows_the_table() -> None:

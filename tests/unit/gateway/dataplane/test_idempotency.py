@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,12 +25,14 @@ from gateway.usage.answer_reader import AnswerReader
 from gateway.usage.claims import Claims
 from gateway.usage.errors import AnswersFull
 from gateway.usage.journal import Journal
+from gateway.usage.record import UsageRecord
 from inference.errors import ModelFailed
 from inference.registry import ModelVersion
 from tests.unit.gateway.dataplane.test_prediction import Bench, FakeModel, principal
 
 BODY = b'{"instances": [1, 2, 3]}'
 PATIENT = 1e12
+MARK_SECONDS = 10.0
 
 
 @dataclass
@@ -62,9 +65,21 @@ class Worker:
         return await self.idempotency.predict(call, body, bytes_in=len(body), asked=asked)
 
     async def records(self) -> int:
-        """Count what the journal holds."""
+        """Count the requests that the journal holds."""
+        return (await self.outcomes()).count("ok")
+
+    async def outcomes(self) -> list[str]:
+        """List what the journal holds."""
         segments = await self.journal.read(0, 1000)
-        return 0 if segments is None else segments.record_count
+        written = [] if segments is None else json.loads(segments.records)
+        return [UsageRecord(*fields).outcome for fields in written]
+
+    async def wait_for_the_mark(self) -> None:
+        """Wait until what was recorded is marked as lost, once."""
+        async with asyncio.timeout(MARK_SECONDS):
+            while "lost" not in await self.outcomes():  # noqa: ASYNC110 - it is on a disk
+                await asyncio.sleep(0)
+        assert (await self.outcomes()).count("lost") == 1
 
     @property
     def runs(self) -> int:
@@ -278,7 +293,10 @@ async def test_who_waits_runs_when_the_first_fails(worker: Worker) -> None:
 async def test_caller_that_leaves_during_the_commit_is_answered_when_it_comes_again(
     worker: Worker,
 ) -> None:
-    """The claim is held until the answer is on the disk, so that the retry finds it."""
+    """The claim is held until the answer is on the disk, so that the retry finds it.
+
+    That nobody got the first one is marked.
+    """
     answer = asyncio.create_task(worker.predict())
     while not any(entry[2] and entry[2].is_travelling for entry in _pending(worker)):  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -287,6 +305,19 @@ async def test_caller_that_leaves_during_the_commit_is_answered_when_it_comes_ag
         await answer
     assert (await worker.predict()).replay_of == "worker-0 1"
     assert (worker.runs, await worker.records()) == (1, 1)
+    await worker.wait_for_the_mark()
+
+
+async def test_caller_that_leaves_when_the_answer_is_there_is_marked(worker: Worker) -> None:
+    """It is cancelled after the run was done, and before it heard of it."""
+    answer = asyncio.create_task(worker.predict())
+    while not worker.idempotency._runs:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    [run] = worker.idempotency._runs
+    run.add_done_callback(lambda _: answer.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await answer
+    await worker.wait_for_the_mark()
 
 
 async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
@@ -309,6 +340,7 @@ async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
     going_on.set()
     assert (await again).replay_of == "worker-0 1"
     assert (worker.runs, await worker.records()) == (1, 1)
+    await worker.wait_for_the_mark()
 
 
 async def test_run_whose_caller_was_told_that_it_is_late_is_not_billed(worker: Worker) -> None:
@@ -330,7 +362,7 @@ async def test_run_whose_caller_was_told_that_it_is_late_is_not_billed(worker: W
         await late
     going_on.set()
     assert (await worker.predict()).replay_of == ""
-    assert (worker.runs, await worker.records()) == (2, 1)
+    assert (worker.runs, await worker.outcomes()) == (2, ["ok"])
 
 
 async def test_answer_too_large_to_be_kept_is_never_billed_twice(tmp_path: Path) -> None:

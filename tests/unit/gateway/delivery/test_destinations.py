@@ -10,6 +10,7 @@ from gateway.delivery.destinations import (
     read_destinations,
 )
 from gateway.errors import SettingInvalid
+from tests.documentation import read_blocks
 
 GOOD = """
 [openmeter]
@@ -63,3 +64,15 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
     with pytest.raises(SettingInvalid, match=message) as refusal:
         read_destinations(path)
     assert "hidden" not in str(refusal.value)
+
+
+def test_documented_file_is_read(tmp_path: Path) -> None:
+    """It has every member that there is."""
+    [block] = [one for one in read_blocks("docs/billing.md") if one.info.endswith(".toml")]
+    for name in ("openmeter.token", "stripe.token"):
+        (tmp_path / name).write_text("a-secret-token")
+    path = tmp_path / "destinations.toml"
+    path.write_text(block.text)
+    openmeter, stripe = read_destinations(path).values()
+    given = openmeter.model_fields_set | stripe.model_fields_set
+    assert given == {*type(openmeter).model_fields, *type(stripe).model_fields}

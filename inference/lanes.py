@@ -207,7 +207,7 @@ class Lanes:
         if lane is None or not lane.waiting:
             return False
         own = lane.rows + under_way.get(name, 0)
-        if own == next(iter(lane.waiting)).rows:
+        if own <= next(iter(lane.waiting)).rows:
             return False
         if is_known and self.rows > run_rows and lane.rows * self._weight > run_rows * lane.weight:
             return True

@@ -88,3 +88,14 @@ def test_engine_that_is_away_takes_only_its_own_models_along(pair: Pair) -> None
     pair.engine.start()
     assert any(pair.ask() == (200, [2.0, 5.0]) for _ in range(MANY))
     assert pair.engine.demo["api_key"] not in pair.front.log()
+
+
+def test_engine_that_is_away_at_the_start_is_taken_up_later(pair: Pair) -> None:
+    """Nobody has to load its models again; the neighbour is served from the start."""
+    pair.front.stop()
+    pair.engine.kill()
+    pair.front.start()
+    assert pair.ask()[0] == 503
+    assert pair.ask("local") == (200, [3.0, 7.5])
+    pair.engine.start()
+    pair.front.wait_until(lambda: pair.ask() == (200, [2.0, 5.0]), "the engine answered")

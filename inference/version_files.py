@@ -117,13 +117,17 @@ class OpenFiles:
         return None if self.manifest is None else _read(self, self.manifest, MANIFEST_FILE)
 
     def digests(self) -> Digests:
-        """Compute what the files consist of, without holding more than a part of them."""
+        """Compute what the files consist of, without holding more than a part of them.
+
+        Raises:
+            ModelRefused: a file cannot be read.
+        """
         hashes = {}
         if self.model is not None:
-            hashes[MODEL_FILE] = _hash(self.model)
+            hashes[MODEL_FILE] = _hash(self, self.model, MODEL_FILE)
         if self.golden is not None:
-            hashes[GOLDEN_FILE] = _hash(self.golden)
-        manifest = "" if self.manifest is None else _hash(self.manifest)
+            hashes[GOLDEN_FILE] = _hash(self, self.golden, GOLDEN_FILE)
+        manifest = "" if self.manifest is None else _hash(self, self.manifest, MANIFEST_FILE)
         if self.owns_manifest:
             hashes[MANIFEST_FILE] = manifest
         return Digests(version=_digest_of_listing(hashes), manifest=manifest)
@@ -223,12 +227,15 @@ def _read(files: OpenFiles, descriptor: int, file: str) -> bytes:
     return content
 
 
-def _hash(descriptor: int) -> str:
+def _hash(files: OpenFiles, descriptor: int, file: str) -> str:
     digest = hashlib.sha256()
     offset = 0
-    while chunk := os.pread(descriptor, _CHUNK_BYTES, offset):
-        digest.update(chunk)
-        offset += len(chunk)
+    try:
+        while chunk := os.pread(descriptor, _CHUNK_BYTES, offset):
+            digest.update(chunk)
+            offset += len(chunk)
+    except OSError as error:
+        raise ModelRefused(files.name, f"{file}: {error.strerror}") from None
     return digest.hexdigest()
 
 

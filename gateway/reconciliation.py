@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import glob
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from auth.tables import tenants
 from gateway.counters import open_redis_counters
+from gateway.data_folder import JOURNALS
 from gateway.errors import EvidenceUnreadable
 from gateway.evidence.kinds import Finding, Kind, Tally
 from gateway.evidence.reconcile import ReadCounters, Sources, reconcile
@@ -30,6 +33,9 @@ _OVERLAP_US: Final = 600_000_000
 """How far a run looks back before the last one ended: what was unfinished then is judged now."""
 
 _MICROSECONDS: Final = 1_000_000
+_ELECT_SECONDS: Final = 5.0
+_LOCK: Final = "reconciling.lock"
+_LOCK_FLAGS: Final = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +54,13 @@ class Reconciler:
         """What the last run found."""
         self.ran_at = time.monotonic()
         """When a run last came to its end, on the clock `time.monotonic`; the start before that."""
+        self.elected = asyncio.Event()
+        """Set from when this worker is the one of its server that compares."""
+
+    def elect(self) -> None:
+        """Be the one that compares."""
+        self.ran_at = time.monotonic()
+        self.elected.set()
 
     async def run(self) -> None:
         """Compare what happened since the last run.
@@ -87,12 +100,27 @@ class Reconciler:
 
 @contextlib.asynccontextmanager
 async def keep_reconciling(
-    settings: Settings, engine: AsyncEngine, limiter: Limiter
+    settings: Settings,
+    engine: AsyncEngine,
+    limiter: Limiter,
+    *,
+    elect_seconds: float = _ELECT_SECONDS,
 ) -> AsyncIterator[Reconciler]:
-    """Compare every so often until the block ends."""
-    async with _open_counters(settings, limiter) as counters:
+    """Compare every so often until the block ends, if no other worker of the server does.
+
+    Whoever holds a lock does it, and the system drops the lock of one that dies, so another takes
+    over within `elect_seconds`.
+
+    Raises:
+        OSError: the file of the lock cannot be opened.
+    """
+    async with _open_counters(settings, limiter) as counters, _open_lock(settings) as lock:
         reconciler = Reconciler(settings, engine, counters)
-        task = asyncio.create_task(_keep(reconciler, settings.reconcile_seconds))
+        if _is_free(lock):
+            reconciler.elect()
+        task = asyncio.create_task(
+            _keep(reconciler, settings.reconcile_seconds, lock, elect_seconds=elect_seconds)
+        )
         try:
             yield reconciler
         finally:
@@ -108,14 +136,38 @@ def find_logs(patterns: str, since_us: int) -> list[Path]:
     return sorted(path for path in found if path.stat().st_mtime_ns // 1000 >= since_us)
 
 
-async def _keep(reconciler: Reconciler, interval_seconds: float) -> None:
+async def _keep(
+    reconciler: Reconciler, interval_seconds: float, lock: int, *, elect_seconds: float
+) -> None:
     """Go on after an outage; that no run came to its end is a metric of its own."""
+    while not reconciler.elected.is_set():
+        await asyncio.sleep(elect_seconds)
+        if _is_free(lock):
+            reconciler.elect()
     while True:
         await asyncio.sleep(interval_seconds)
         try:
             await reconciler.run()
         except (UsageError, SQLAlchemyError, EvidenceUnreadable, OSError) as error:
             logger.warning("the accounts cannot be compared: %s", error)
+
+
+@contextlib.asynccontextmanager
+async def _open_lock(settings: Settings) -> AsyncIterator[int]:
+    lock = os.open(settings.data_dir / JOURNALS / _LOCK, _LOCK_FLAGS, 0o600)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _is_free(lock: int) -> bool:
+    """Take the lock if nobody else holds it, and say so."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

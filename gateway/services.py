@@ -86,7 +86,7 @@ class Services:
     trials: Trials
     deliverers: tuple[Deliverer, ...]
     reconciler: Reconciler | None
-    """None in all workers of a server but one."""
+    """One of those of a server is elected; None where nobody wants that."""
 
     @property
     def keyset(self) -> Keyset:
@@ -172,7 +172,7 @@ async def open_services(
             idempotency=open_idempotency(settings, path, journal, claims=claims, stack=stack),
             trials=models.trials,
             deliverers=open_deliverers(settings, engine),
-            reconciler=await _open_reconciler(settings, records, stack, by=(limiter, journal)),
+            reconciler=await _open_reconciler(settings, records, stack, limiter=limiter),
         )
         await _keep_up(services, stack, sealer=records.sealer)
         yield services
@@ -349,17 +349,12 @@ async def _open_reconciler(
     records: Records,
     stack: contextlib.AsyncExitStack,
     *,
-    by: tuple[Limiter, Journal],
+    limiter: Limiter,
 ) -> Reconciler | None:
-    """Let the worker with the first journal compare the accounts of its server."""
-    limiter, journal = by
-    if not settings.reconcile_seconds or _slot_of(journal) != 0:
+    """Let one worker of a server compare its accounts."""
+    if not settings.reconcile_seconds:
         return None
     return await stack.enter_async_context(keep_reconciling(settings, records.engine, limiter))
-
-
-def _slot_of(journal: Journal) -> int:
-    return int(journal.path.stem.rpartition("-")[2])
 
 
 def _share_of(settings: Settings, journal: Journal) -> Share:
@@ -368,7 +363,7 @@ def _share_of(settings: Settings, journal: Journal) -> Share:
     Whoever holds a journal is the only one with its number, so the workers of one server are
     numbered by it; servers are not numbered.
     """
-    number = _slot_of(journal)
+    number = int(journal.path.stem.rpartition("-")[2])
     is_numbered = settings.replicas == 1 and number < settings.workers
     return Share(settings.workers * settings.replicas, number if is_numbered else None)
 

@@ -83,11 +83,11 @@ class ServiceWatch:
         self._loop_lag = meter.histogram(catalogue.LOOP_LAG_SECONDS)
         self._watch_usage(services)
         self._watch_limiter(services)
-        self._watch_reconciliation(services)
         self._watch_keys(services)
         self._watch_trials(services)
         self._watch_deliveries(services)
         self._services = services
+        self._is_reconciling = False
         self._models: dict[ModelVersion, _ModelWatch] = {}
         self._leaving: list[_ModelWatch] = []
         self._watch_models()
@@ -113,6 +113,7 @@ class ServiceWatch:
         for gauge, read in self._gauges:
             gauge.set(read())
         self._watch_models()
+        self._watch_reconciliation()
         for watch in (*self._models.values(), *self._leaving):
             watch.sample()
         self._leaving = [watch for watch in self._leaving if not watch.is_over]
@@ -151,10 +152,12 @@ class ServiceWatch:
         self._count(catalogue.LEDGER_CONFLICTS, lambda: shipper.conflicts)
         self._count(catalogue.LEDGER_MISSING_SEGMENTS, lambda: shipper.missing_segments)
 
-    def _watch_reconciliation(self, services: Services) -> None:
-        reconciler = services.reconciler
-        if reconciler is None:
+    def _watch_reconciliation(self) -> None:
+        """Tell what was found from when this worker is the one that compares."""
+        reconciler = self._services.reconciler
+        if self._is_reconciling or reconciler is None or not reconciler.elected.is_set():
             return
+        self._is_reconciling = True
         for kind in DIFFERENCES:
             found = partial(lambda wanted: reconciler.counts[wanted], kind)
             self._tell(catalogue.RECONCILE_DIFFERENCES, found, kind.title)

@@ -3,8 +3,10 @@
     check.py invoices.json --prices prices.toml --statement november.json
 
 The statement is what `tollgate periods show 202611 --json` or `GET /v1/periods/202611` answered.
-Its digest is made anew from it; give `--digest` what was noted elsewhere. Nothing here is shared
-with the script that made the invoices, and nothing but the standard library is needed.
+Its digest is made anew from it; give `--digest` what was noted elsewhere. Invoices must name the
+same month, root and digest, one of them for each tenant, in the currency of the prices. Nothing
+here is shared with the script that made the invoices, and nothing but the standard library is
+needed.
 """
 
 import argparse
@@ -12,12 +14,14 @@ import hashlib
 import json
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
 COUNTS = ("requests", "rows", "units")
+HEADS = ("period", "start", "end", "root", "digest", "currency")
 
 
 def main() -> int:
@@ -34,8 +38,12 @@ def main() -> int:
     document = json.loads(wish.statement.read_text())
     made = json.loads(wish.invoices.read_text())
     prices = tomllib.loads(wish.prices.read_text(), parse_float=Decimal)
+    noted = wish.digest or document["digest"]
     faults = [
-        *faults_of_statement(document, noted=wish.digest or document["digest"]),
+        *faults_of_statement(document, noted=noted),
+        *faults_of_heads(
+            {**(document["statement"] or {}), "digest": noted, "currency": prices["currency"]}, made
+        ),
         *faults_of_usage(document["statement"] or {"tenants": []}, made),
         *faults_of_amounts(made, prices),
     ]
@@ -65,11 +73,19 @@ def faults_of_statement(document: dict[str, Any], *, noted: str) -> Iterator[str
             yield f"{document['period']}: the {name} of the tenants are not those of the month"
 
 
+def faults_of_heads(wanted: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
+    """Compare what stands above the invoices: which month, of which books, in which money."""
+    for name in HEADS:
+        if made.get(name) != wanted.get(name):
+            yield f"all: {name} {made.get(name)} instead of {wanted.get(name)}"
+    invoices = Counter(invoice["tenant"] for invoice in made["invoices"])
+    for tenant, count in invoices.items():
+        if count > 1:
+            yield f"{tenant}: {count} invoices"
+
+
 def faults_of_usage(statement: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
     """Compare what is invoiced with what was used, tenant by tenant and model by model."""
-    for name in ("period", "root"):
-        if made[name] != statement.get(name):
-            yield f"the invoices are of another month: {name} {made[name]}"
     used = {
         (tenant["tenant_id"], line["model"]): tuple(line[name] for name in COUNTS)
         for tenant in statement["tenants"]
@@ -94,7 +110,11 @@ def faults_of_amounts(made: dict[str, Any], prices: dict[str, Any]) -> Iterator[
     for invoice in made["invoices"]:
         whole = Decimal(0)
         for line in invoice["lines"]:
-            price = Decimal(prices["prices"].get(line["model"], prices["prices"].get("*")))
+            price = price_of(line["model"], prices["prices"])
+            if price is None:
+                yield f"{invoice['tenant']} {line['model']}: the model has no price"
+                whole += Decimal(line["amount"])
+                continue
             amount = (price * line["units"]).quantize(cent, ROUND_HALF_UP)
             whole += amount
             if (Decimal(line["unit_price"]), Decimal(line["amount"])) != (price, amount):
@@ -104,6 +124,12 @@ def faults_of_amounts(made: dict[str, Any], prices: dict[str, Any]) -> Iterator[
             yield f"{invoice['tenant']}: {invoice['total']} instead of {whole}"
     if Decimal(made["total"]) != total:
         yield f"all: {made['total']} instead of {total}"
+
+
+def price_of(model: str, prices: dict[str, Any]) -> Decimal | None:
+    """Return the price of a unit of a model; None where there is neither its own nor one of all."""
+    price = prices.get(model, prices.get("*"))
+    return None if price is None else Decimal(str(price))
 
 
 if __name__ == "__main__":

@@ -33,11 +33,13 @@ class Month:
     period: int
     document: Path
 
-    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str, *arguments: str, prices: Path = PRICES
+    ) -> subprocess.CompletedProcess[str]:
         """Run a script to its end."""
         key = self.server.demo["billing_key"]
         return subprocess.run(
-            [sys.executable, str(BILLING / script), *arguments, "--prices", str(PRICES)],
+            [sys.executable, str(BILLING / script), *arguments, "--prices", str(prices)],
             env=os.environ | {"BILLING_KEY": key},
             capture_output=True,
             text=True,
@@ -53,6 +55,18 @@ class Month:
         assert done.returncode == 0, done.stderr
         document: dict[str, Any] = json.loads(path.read_text())
         return document
+
+
+def check(
+    month: Month, made: dict[str, Any], folder: Path, *, prices: Path = PRICES
+) -> tuple[int, list[str]]:
+    """Check invoices; return the status and what was found."""
+    path = folder / "checked.json"
+    path.write_text(json.dumps(made))
+    statement = ("--statement", str(month.document))
+    done = month.run("check.py", str(path), *statement, prices=prices)
+    assert not done.stderr
+    return done.returncode, done.stdout.splitlines()
 
 
 def last_month() -> datetime:
@@ -117,6 +131,35 @@ def test_check_finds_what_is_wrong_with_a_line(
     )
     assert checked.returncode == 1
     assert "ten_a" in checked.stdout
+
+
+@pytest.mark.parametrize("member", ["period", "start", "end", "root", "digest", "currency"])
+def test_check_finds_what_is_wrong_above_the_lines(
+    month: Month, tmp_path: Path, member: str
+) -> None:
+    """Another month, other books, or other money for the same numbers."""
+    made = month.invoices(tmp_path / "invoices.json")
+    found = check(month, made | {member: "other"}, tmp_path)
+    assert found == (1, [f"all: {member} other instead of {made[member]}"])
+    del made[member]
+    assert check(month, made, tmp_path)[0] == 1
+
+
+def test_check_finds_a_tenant_with_two_invoices(month: Month, tmp_path: Path) -> None:
+    """Every line is right, and so are the sums; it is paid twice or in parts all the same."""
+    made = month.invoices(tmp_path / "invoices.json")
+    [first, *others] = made["invoices"]
+    made["invoices"] = [first, {**first, "lines": [], "total": "0"}, *others]
+    assert check(month, made, tmp_path) == (1, [f"{first['tenant']}: 2 invoices"])
+
+
+def test_check_names_a_model_without_a_price(month: Month, tmp_path: Path) -> None:
+    """Where the prices name none for all others."""
+    made = month.invoices(tmp_path / "invoices.json")
+    prices = tmp_path / "prices.toml"
+    prices.write_text(PRICES.read_text().replace('"*" = 0.02', ""))
+    found = check(month, made, tmp_path, prices=prices)
+    assert found == (1, ["ten_b other: the model has no price"])
 
 
 def test_check_finds_a_changed_statement(month: Month, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from tests.population import populate
 from tests.serving import Server, free_port
 from tests.tls_load import Manners, TlsLoad, TlsLog
 
-REQUESTS = 200
 MANY = 1000
 ATTACH_SECONDS = 30.0
 TRACED = "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync"
@@ -92,14 +91,14 @@ def answers_before_their_fsync(trace: Path) -> tuple[int, list[str]]:
 
 
 def test_fsync_of_the_journal_precedes_every_answer(traced_server: Server, tmp_path: Path) -> None:
-    """Two hundred answers, each after the fsync of its own record."""
+    """A thousand answers, each after the fsync of its own record."""
     caller = populate(traced_server, tenants=1, keys_each=1)[0]
     body = prediction_request(caller, traced_server.demo["example"]).partition(b"\r\n\r\n")[2]
-    for _ in range(REQUESTS):
+    for _ in range(MANY):
         assert traced_server.predict(caller.api_key, body).status == 200
     traced_server.stop()
     answers, early = answers_before_their_fsync(tmp_path / "trace")
-    assert answers == REQUESTS
+    assert answers == MANY
     assert early == []
 
 

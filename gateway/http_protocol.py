@@ -15,10 +15,11 @@ from gateway.dataplane.connection import CONNECTION, LOST, WATCH, Headers, Scope
 from gateway.dataplane.request_ids import RequestIds
 from gateway.dataplane.watch import Watch
 from gateway.errors import ClientDisconnected, GatewayError, HeadTooLarge, RequestInvalid
+from gateway.http_messages import LastTransport, refusal, without_upgrade
 from gateway.http_server import DrainableState
 from gateway.intake import Intake
 from gateway.observability.observer import RequestObserver
-from gateway.problems import problem_headers, problem_of
+from gateway.problems import problem_of
 from gateway.stalled_writes import StalledWrites
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -29,19 +30,14 @@ PAST_SECONDS: Final = 30.0
 MAX_PAST_BYTES: Final = 64 * 1024 * 1024
 """How much of it; for as much as the largest body is by default the connection is kept."""
 
+LEAVE_SECONDS: Final = 2.0
+"""How long it is read past on a connection that ends with an answer."""
+
 MAX_WAITING: Final = 16
 """Requests that wait on a connection for the answers before theirs."""
 
 _CONNECT: Final = b"CONNECT"
 _OK: Final = b"HTTP/1.1 200 OK\r\n"
-_REASONS: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
-
-
-def without_upgrade(method: bytes, target: bytes, *, version: str, headers: Headers) -> bytes:
-    """Write the head of a request anew that asks for no other protocol; its parts were parsed."""
-    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
-    lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
-    return b"\r\n".join([*lines, b"", b""])
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):
@@ -51,11 +47,11 @@ class _Nowhere(list[tuple[bytes, bytes]]):
         """Forget a field."""
 
 
-def _disconnect(cycle: RequestResponseCycle) -> None:
+def _disconnect(cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
     """Tell a request that its client has left, and let go of the connection at once."""
     cycle.disconnected = not cycle.response_complete
     cycle.message_event.set()
-    cycle.on_response = _ignore
+    cycle.on_response, cycle.transport = _ignore, transport
     scope: Scope = cycle.scope  # type: ignore[assignment] # holds ours
     scope[LOST] = True
     scope.pop(CONNECTION, None)
@@ -90,6 +86,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._past_bytes = 0
         self._is_deaf = False
+        self._is_leaving = False
         self._running: RequestResponseCycle = None  # type: ignore[assignment] # as `cycle` is
         self._timer: asyncio.TimerHandle | None = None
         self._intake = Intake(self)
@@ -107,9 +104,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._writes.stop()
         self._unset_keepalive_if_required()
         if self._running is not None:
-            _disconnect(self._running)
+            _disconnect(self._running, self.transport)
         for waiting, _ in self.pipeline:
-            _disconnect(waiting)
+            _disconnect(waiting, self.transport)
         self.pipeline.clear()
         super().connection_lost(exc)
         del self._intake  # or each would live on in the other until a collection
@@ -169,8 +166,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self.pipeline:
             self._running = self.cycle
         self.headers = _Nowhere()
-        if self.server_state.is_draining:
-            self.cycle.keep_alive = False
+        if self.server_state.is_draining or not self.cycle.keep_alive:
+            self._make_last()
 
     def on_body(self, body: bytes) -> None:
         """Keep what comes of a body, unless its request is answered."""
@@ -198,6 +195,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on as uvicorn does, but let nobody send the rest of a message for ever."""
+        if self._is_leaving:
+            return
         if self.pipeline:
             self._running = self.pipeline[-1][0]
         super().on_response_complete()
@@ -284,7 +283,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_deaf = not cycle.keep_alive
         self.parser = self._new_parser()
-        if cycle.response_complete:
+        if cycle.response_complete and not self._is_deaf:
             self._stop_timer()
             self._wait_on()
 
@@ -295,7 +294,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         for none; a body would be lost, or be read as requests that somebody hides in it.
         """
         if self.parser.get_method() == _CONNECT:
-            self.cycle.keep_alive, self._is_deaf = False, True
+            self._is_deaf = True
+            self._make_last()
             return
         head = without_upgrade(
             self.parser.get_method(),
@@ -323,32 +323,31 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if cycle is None or (cycle.response_complete and not cycle.more_body):
             self._write_refusal(error)
         elif not cycle.more_body:
-            cycle.keep_alive = False
+            self._make_last()
             return
         elif not cycle.response_started:
             cycle.disconnected = True
             cycle.message_event.set()
             self._write_refusal(error)
-        self._close()
+        elif not cycle.response_complete:
+            self._close()  # half an answer has no end
+            return
+        self._leave()
 
     def _forget_newest(self) -> RequestResponseCycle:
         """Do not start the request whose body is broken; return the one before it."""
         torn, _ = self.pipeline.popleft()
-        _disconnect(torn)
+        _disconnect(torn, self.transport)
         self.cycle = self.pipeline[0][0] if self.pipeline else self._running
         return self.cycle
 
     def _write_refusal(self, error: GatewayError) -> None:
         problem = problem_of(error)
         request_id = RequestIds().mint()
-        body = problem.body(request_id)
         observer: RequestObserver | None = self.app_state.get("observer")
         if observer is not None:
             observer.refuse_head(request_id, status=problem.status, code=problem.code)
-        headers = [*problem_headers(problem, request_id, body), (b"connection", b"close")]
-        lines = [b"HTTP/1.1 %d %s" % (problem.status, _REASONS[problem.status])]
-        lines += [b"%s: %s" % header for header in headers]
-        self.transport.write(b"\r\n".join([*lines, b"", body]))
+        self.transport.write(refusal(problem, request_id))
 
     def _wait_on(self) -> None:
         """Bound what a client still sends that is owed no answer."""
@@ -366,6 +365,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start_timer(self, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._close)
+
+    def _make_last(self) -> None:
+        """Let the newest request be the last one of the connection."""
+        self.cycle.keep_alive = False
+        self.cycle.transport = LastTransport(self.transport, self._leave)  # type: ignore[assignment] # does what it asks for
+
+    def _leave(self) -> None:
+        """Close, but first read past what the client may still be sending (RFC 9112 section 9.6).
+
+        A system that closes with something unread sends a reset, upon which the client's forgets
+        the answer that had come.
+        """
+        if self.transport.is_closing() or not (self._is_deaf or self.cycle.more_body):
+            self._close()
+            return
+        self._is_deaf = self._is_leaving = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._stop_timer()
+        self._start_timer(LEAVE_SECONDS)
 
     def _close(self) -> None:
         """Close once all is sent that was written, but do not wait for that without end."""

@@ -20,6 +20,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.is_closed = False
+        self.is_ended = False
         self.is_cut = False
         self.waiting_bytes = 0
 
@@ -30,6 +31,15 @@ class FakeTransport(asyncio.Transport):
     def close(self) -> None:
         """Remember it."""
         self.is_closed = True
+
+    def write_eof(self) -> None:
+        """Remember it."""
+        self.is_ended = True
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether nothing more is sent."""
+        return self.is_ended or self.is_closed
 
     def abort(self) -> None:
         """Remember it."""

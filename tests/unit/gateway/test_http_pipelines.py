@@ -69,7 +69,7 @@ async def test_refusal_does_not_take_the_place_of_an_answer(
     written = await gated.end()
     assert written.count(b"HTTP/1.1 ") == written.count(b" 204 ") == 2
     assert written.count(b"connection: close") == 1
-    assert gated.connection.transport.is_closed
+    assert gated.connection.transport.is_over
 
 
 async def test_half_a_head_does_not_end_a_request_that_runs(gated: Gated) -> None:
@@ -100,7 +100,7 @@ async def test_broken_body_gets_one_answer(gated: Gated) -> None:
     written = await gated.end()
     assert written.startswith(b"HTTP/1.1 400 ")
     assert written.count(b"HTTP/1.1 ") == 1
-    assert gated.connection.transport.is_closed
+    assert gated.connection.transport.is_over
 
 
 async def test_broken_body_that_waits_takes_no_answer_away(gated: Gated) -> None:
@@ -109,7 +109,7 @@ async def test_broken_body_that_waits_takes_no_answer_away(gated: Gated) -> None
     written = await gated.end()
     assert written.count(b"HTTP/1.1 ") == written.count(b" 204 ") == 1
     assert len(gated.started) == 1
-    assert gated.connection.transport.is_closed
+    assert gated.connection.transport.is_over
 
 
 async def test_client_that_leaves_is_missed_by_the_request_that_runs(gated: Gated) -> None:
@@ -156,7 +156,7 @@ async def test_requests_beyond_what_may_wait_are_not_kept(gated: Gated, ask: byt
     written = await gated.end()
     assert written.count(b"HTTP/1.1 ") == written.count(b" 204 ") == MAX_WAITING + 1
     assert written.count(b"connection: close") == 1
-    assert gated.connection.transport.is_closed
+    assert gated.connection.transport.is_over
 
 
 async def test_client_that_takes_nothing_is_cut(gated: Gated) -> None:

@@ -41,7 +41,7 @@ async def test_endless_head_is_refused(connection: Connection, line: bytes) -> N
     status, document = problem_of(await connection.send(*pieces))
     assert status == b"HTTP/1.1 431 Request Header Fields Too Large"
     assert document["code"] == "head_too_large"
-    assert connection.transport.is_closed
+    assert connection.transport.is_over
 
 
 async def test_head_is_bounded_for_each_request(connection: Connection) -> None:
@@ -91,7 +91,7 @@ async def test_noise_gets_a_problem_document(connection: Connection) -> None:
     status, document = problem_of(await connection.send(b"\0\1\2\r\n\r\n"))
     assert status == b"HTTP/1.1 400 Bad Request"
     assert isinstance(document["error"], str)
-    assert connection.transport.is_closed
+    assert connection.transport.is_over
 
 
 async def test_lost_connection_leaves_no_timer(connection: Connection) -> None:
@@ -109,7 +109,7 @@ async def test_request_without_a_single_host_is_refused(
     status, _ = problem_of(await connection.send(b"GET / HTTP/1.1\r\n" + hosts + b"\r\n"))
     assert status == b"HTTP/1.1 400 Bad Request"
     assert connection.seen == []
-    assert connection.transport.is_closed
+    assert connection.transport.is_over
 
 
 async def test_http_1_0_needs_no_host(connection: Connection) -> None:

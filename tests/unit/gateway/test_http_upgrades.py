@@ -84,7 +84,7 @@ async def test_such_a_request_may_be_refused(told: Told) -> None:
     await told.ask(ASKING.replace(b"host: x\r\n", b"") + LENGTH + TRAP, 10_000)
     assert told.seen == []
     assert told.connection.transport.written.startswith(b"HTTP/1.1 400 ")
-    assert told.connection.transport.is_closed
+    assert told.connection.transport.is_over
 
 
 async def test_many_such_requests_come_in_one_piece(told: Told) -> None:
@@ -101,4 +101,4 @@ async def test_nothing_is_read_behind_connect(told: Told, piece_bytes: int) -> N
     )
     assert [path for path, _, _ in told.seen] == ["/x"]
     assert told.connection.transport.written.count(b"HTTP/1.1 ") == 1
-    assert told.connection.transport.is_closed
+    assert told.connection.transport.is_over

@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 
-from gateway.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_PAST_BYTES, PAST_SECONDS
+from gateway.http_protocol import (
+    HEAD_SECONDS,
+    LEAVE_SECONDS,
+    MAX_HEAD_BYTES,
+    MAX_PAST_BYTES,
+    PAST_SECONDS,
+)
 from tests.unit.gateway.http_connection import HEAD, Connection, sending
 
 REQUEST = HEAD + b"content-length: 0\r\n\r\n"
@@ -118,7 +124,7 @@ async def test_endless_trailer_ends_the_connection(*, is_answered: bool) -> None
     if is_answered:
         await connection.send()
     pieces = 0
-    while not connection.transport.is_closed:
+    while not connection.transport.is_over:
         connection.protocol.data_received(bytes(1024).replace(b"\0", b"a"))
         pieces += 1
     assert pieces <= MAX_HEAD_BYTES // 1024 + 1
@@ -146,3 +152,18 @@ async def test_small_trailer_behind_a_large_piece_is_read(connection: Connection
     chunk = b"%x\r\n" % len(PIECE) + PIECE
     await connection.send(CHUNKED + chunk + b"\r\n0\r\nx-a: ", b"b\r\n\r\n")
     assert b" 204 " in connection.transport.written
+
+
+async def test_connection_that_is_left_is_closed_in_time(connection: Connection) -> None:
+    """A client that sends on is not read past for ever."""
+    await connection.send(b"\0\1\2\r\n\r\n", b"more")
+    assert (connection.transport.is_ended, connection.transport.is_closed) == (True, False)
+    assert waits(connection) == [LEAVE_SECONDS]
+    connection.loop.ring()
+    assert connection.transport.is_closed
+
+
+async def test_last_request_without_a_body_is_closed_at_once(connection: Connection) -> None:
+    """Nothing can be unread."""
+    await connection.send(HEAD + b"connection: close\r\ncontent-length: 0\r\n\r\n")
+    assert (connection.transport.is_ended, connection.transport.is_closed) == (False, True)

@@ -28,6 +28,17 @@ _MOST_SECONDS_AGAIN = 3.0
 _POLL_SECONDS = 0.02
 
 
+def start_closing(period: int, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Close a month in a process of its own, which can be killed."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "periods", "close", str(period)],
+        cwd=ROOT,
+        env=os.environ | settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
 @dataclass
 class Closings:
     """Past months with records of their own, closed one after the other."""
@@ -59,7 +70,7 @@ class Closings:
         if not left:
             return False
         most = _MOST_SECONDS_AGAIN if left[0] in states else _MOST_SECONDS
-        self.process = self._close(left[0])
+        self.process = start_closing(left[0], self._terminal().settings)
         given_up_at = time.monotonic() + _BEGIN_SECONDS
         while self.process.poll() is None and left[0] not in self._states():
             assert time.monotonic() < given_up_at, f"{left[0]} is not closing"
@@ -93,15 +104,6 @@ class Closings:
     def _states(self) -> dict[object, object]:
         rows = self.ask("SELECT period, state FROM usage_periods")
         return {row[0]: row[1] for row in rows}
-
-    def _close(self, period: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "gateway.cli", "periods", "close", str(period)],
-            cwd=ROOT,
-            env=os.environ | self._terminal().settings,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
 
     def _terminal(self) -> Terminal:
         own = {"TOLLGATE_DATA_DIR": str(self.stack.data_dir)}

@@ -1,9 +1,6 @@
 """A month whose closing is killed again and again is closed in the end, and is whole."""
 
-import os
 import random
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,13 +9,13 @@ import pytest
 
 from gateway.moments import microseconds
 from gateway.usage.periods import period_of
+from tests.faults.kill_closings import start_closing
 from tests.months import deliver_records
-from tests.serving import ROOT
 from tests.unit.gateway.cli.terminal import Terminal
 from tests.unit.gateway.usage.conftest import record_of
 
 LAST_US = microseconds(datetime.now(UTC).replace(day=1, hour=0) - timedelta(days=1))
-LAST = str(period_of(LAST_US))
+LAST = period_of(LAST_US)
 RECORDS = 60_000
 KILLS = 20
 SEED = 20261129
@@ -26,13 +23,7 @@ SEED = 20261129
 
 def close_and_kill(settings: dict[str, str], *, after_seconds: float) -> bool:
     """Close the month in a process of its own and kill it; tell whether it came to its end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway.cli", "periods", "close", LAST],
-        cwd=ROOT,
-        env=os.environ | settings,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_closing(LAST, settings)
     time.sleep(after_seconds)
     process.kill()
     return process.wait() == 0
@@ -51,7 +42,7 @@ def test_month_is_whole_however_often_its_closing_is_killed(tmp_path: Path) -> N
         close_and_kill(terminal.settings, after_seconds=moments.uniform(0.8, 2.0))
         states.append(terminal.run("periods", "list", "--json").document["data"][0]["state"])
     assert "closing" in states
-    document = terminal.run("periods", "close", LAST, "--json").document
+    document = terminal.run("periods", "close", str(LAST), "--json").document
     assert (document["record_count"], document["units"]) == (RECORDS, RECORDS)
     assert terminal.run("periods", "verify").status == 0
     entries = terminal.run("audit", "list", "--action", "period.close", "--json").document["data"]

@@ -1,12 +1,15 @@
 """A client over a real socket, and an app that it asks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import gc
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
 
+from gateway.dataplane.connection import CONNECTION
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.http_server import DrainableState
 
@@ -24,6 +27,33 @@ async def answer_with(send: Any, body: bytes, *, status: int = 200) -> None:  # 
 def length_of(body: bytes) -> tuple[bytes, bytes]:
     """Announce a body."""
     return b"content-length", b"%d" % len(body)
+
+
+class Remembering:
+    """An app that knows which of the connections that it was asked over are still there."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._connections: list[weakref.ref[Any]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        """Answer as the app does."""
+        self._connections.append(weakref.ref(scope[CONNECTION]))
+        await self._app(scope, receive, send)
+
+    def connections(self) -> list[object]:
+        """List the connection of each request; None for one that is gone."""
+        return [one() for one in self._connections]
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep the garbage collector away."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Client:

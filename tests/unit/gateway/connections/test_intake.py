@@ -1,9 +1,7 @@
 """Bodies over a real socket: each is whole, whatever its size and however it comes."""
 
 import asyncio
-import gc
 import os
-import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -21,8 +19,10 @@ from gateway.intake import Intake
 from tests.processes import resident_bytes
 from tests.unit.gateway.connections.client import (
     SECONDS,
+    Remembering,
     answer_with,
     connected,
+    no_collection,
     request_of,
 )
 
@@ -270,21 +270,13 @@ async def test_body_that_went_on_as_messages_ends_as_messages() -> None:
 
 async def test_connection_is_gone_when_it_is_over() -> None:
     """At once and not at the next collection, whose turn comes after many bodies."""
-    connections = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
-        connections.append(weakref.ref(scope[CONNECTION]))
-        await echo(scope, receive, send)
-
-    gc.disable()
-    try:
+    app = Remembering(echo)
+    with no_collection():
         async with connected(app) as client:
             await client.send(request_of(bytes(200_000)))
             assert (await client.answer())[0] == 200
         await asyncio.sleep(0.05)
-        assert [one() for one in connections] == [None]
-    finally:
-        gc.enable()
+        assert app.connections() == [None]
 
 
 def test_servers_in_two_threads_share_no_memory() -> None:

@@ -1,15 +1,19 @@
 """The last answer of a connection arrives, although its client is still sending."""
 
 import asyncio
-import gc
-import weakref
 from typing import Any
 
 import pytest
 
-from gateway.dataplane.connection import CONNECTION
 from gateway.http_protocol import MAX_WAITING
-from tests.unit.gateway.connections.client import SECONDS, answer_with, connected, request_of
+from tests.unit.gateway.connections.client import (
+    SECONDS,
+    Remembering,
+    answer_with,
+    connected,
+    no_collection,
+    request_of,
+)
 
 MUCH = 8_000_000
 
@@ -52,19 +56,11 @@ async def test_answers_reach_a_client_that_asks_too_much_at_once() -> None:
 @pytest.mark.parametrize("size", [0, 10, 300_000])
 async def test_connection_that_was_left_is_gone(size: int) -> None:
     """At once and not at the next collection."""
-    connections = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
-        connections.append(weakref.ref(scope[CONNECTION]))
-        await refuse(scope, receive, send)
-
-    gc.disable()
-    try:
+    app = Remembering(refuse)
+    with no_collection():
         async with connected(app) as client:
             await client.send(last(request_of(bytes(size))))
             assert await client.answer() == (401, b"no")
             assert await asyncio.wait_for(client.reader.read(), SECONDS) == b""
         await asyncio.sleep(0.05)
-        assert [one() for one in connections] == [None]
-    finally:
-        gc.enable()
+        assert app.connections() == [None]

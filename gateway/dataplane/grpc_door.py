@@ -18,6 +18,7 @@ from auth.principal import Principal
 from auth.scopes import PREDICT
 from gateway.credentials import extract_credential
 from gateway.dataplane.compression import Inflater
+from gateway.dataplane.grpc_arrivals import Arrivals
 from gateway.dataplane.grpc_call import Context, GrpcCall, Headers, parse
 from gateway.dataplane.grpc_codec import GrpcCodec
 from gateway.dataplane.grpc_status import Metadata, as_metadata, problem_metadata, status_code
@@ -58,6 +59,7 @@ class GrpcDoor:
         self._services = services
         self._request_ids = request_ids
         self._observer = observer
+        self._arrivals = Arrivals()
         self._inflater = Inflater(services.settings.max_body_bytes)
         self._timeout_seconds = services.settings.request_timeout_seconds
         self._trusts_proxy = services.settings.trusts_proxy
@@ -80,6 +82,7 @@ class GrpcDoor:
         exchange.principal = principal
         principal.require(PREDICT)
         content = await call.read()
+        await self._arrivals.gather(len(content))
         exchange.bytes_in = len(content)
         request = parse(ModelInferRequest, content)
         name, selection = read_names(request.model_name, request.model_version)
@@ -153,9 +156,11 @@ class GrpcDoor:
         )
         request_id = self._request_ids.take(call.headers)
         exchange = self._observer.begin(call.scope, request_id, route=route)
+        self._arrivals.begin()
         try:
             outcome = await self._outcome(call, exchange, work)
         finally:
+            self._arrivals.end()
             self._observer.finish(exchange)
             self._observer.end()
         if isinstance(outcome, Problem):

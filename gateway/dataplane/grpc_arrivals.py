@@ -19,8 +19,8 @@ _MOST_SECONDS: Final = 0.01
 class Arrivals:
     """Hold calls whose message is there until no other one has come for some turns of the loop.
 
-    Concurrency: one event loop. A call that is alone waits for nothing; where
-    the loop is idle, sixteen of its turns are a fraction of a millisecond.
+    Concurrency: one event loop. A call that is alone waits for nothing; where the loop is idle,
+    sixteen of its turns are a fraction of a millisecond.
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:

@@ -82,8 +82,8 @@ class GrpcDoor:
         exchange.principal = principal
         principal.require(PREDICT)
         content = await call.read()
-        await self._arrivals.gather(len(content))
         exchange.bytes_in = len(content)
+        await self._arrivals.gather(len(content))
         request = parse(ModelInferRequest, content)
         name, selection = read_names(request.model_name, request.model_version)
         request_id = exchange.request_id

@@ -36,6 +36,9 @@ _BUSY_TIMEOUT_MILLISECONDS: Final = 15_000
 time it looks, ten times a second."""
 
 _SECONDS_BEFORE_ANOTHER_TRY: Final = 0.01
+_IS_READ_ONLY: Final = "tollgate_is_read_only"
+_PRIMARY_CODE: Final = 0xFF
+"""The bits of an error of SQLite that are the same for all kinds of one error."""
 
 
 class SchemaMismatch(StartRefused):
@@ -161,6 +164,7 @@ async def close_engine(engine: AsyncEngine, *, patience_seconds: float) -> None:
 def _create_sqlite(url: URL) -> AsyncEngine:
     engine = create_async_engine(url, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "checkin", _forget_read_only)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "invalidate", _release_sqlite)
     return engine
@@ -188,18 +192,52 @@ async def check_schema(engine: AsyncEngine) -> None:
         raise SchemaMismatch(found, expected)
 
 
-def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     """Set a new connection up; the driver leaves BEGIN to us from here on."""
     connection.isolation_level = None
     connection.run_async(_set_up)
+    entry.info[_IS_READ_ONLY] = connection.run_async(_is_read_only)
+
+
+def _forget_read_only(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    """Have the next caller open a connection of its own instead of one that can only read.
+
+    Threat: SQLite opens a file that it may not write for reading, without an error. A connection
+    from a time when the disk was read-only would refuse every write for ever, long after the disk
+    has healed.
+    """
+    if entry.info.get(_IS_READ_ONLY):
+        entry.invalidate(soft=True)
 
 
 async def _set_up(connection: aiosqlite.Connection) -> None:
-    # First: the others may have to wait.
-    await connection.execute_fetchall(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}")
+    await _wait_for_locks(connection, _BUSY_TIMEOUT_MILLISECONDS)  # first: the others may wait
     await _keep_write_ahead_log(connection)
     await connection.execute_fetchall("PRAGMA synchronous = FULL")
     await connection.execute_fetchall("PRAGMA foreign_keys = ON")
+
+
+async def _is_read_only(connection: aiosqlite.Connection) -> bool:
+    """Say whether SQLite has opened the file for reading alone; nobody is waited for.
+
+    The driver does not pass `sqlite3_db_readonly` on, and BEGIN IMMEDIATE gives such a file a
+    transaction that reads, so something is written and taken back, before it comes to the disk.
+    """
+    await _wait_for_locks(connection, 0)
+    try:
+        await connection.execute_fetchall("BEGIN IMMEDIATE")
+        await connection.execute_fetchall("PRAGMA user_version = 1")
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_READONLY
+    else:
+        return False
+    finally:
+        await connection.rollback()
+        await _wait_for_locks(connection, _BUSY_TIMEOUT_MILLISECONDS)
+
+
+async def _wait_for_locks(connection: aiosqlite.Connection, milliseconds: int) -> None:
+    await connection.execute_fetchall(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 async def _keep_write_ahead_log(connection: aiosqlite.Connection) -> None:

@@ -6,6 +6,7 @@ So does one that is read-only, as after a fault of the file system, and one that
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.serving import Answer, Server, free_port
 from tests.unit.inference.onnx_models import lookup_model
 
 MOST_UNTIL_FULL = 5000
+AT_ONCE = 8
 GOOD = {"instances": [1, 2]}
 FAILING = {"instances": [99]}
 """The model refuses it with 400, but only a model that runs can know."""
@@ -139,6 +141,28 @@ def test_full_disk_makes_no_server_error_of_the_control_plane(filled: Filled) ->
     listed = filled.server.call("GET", path + "?limit=200", key=filled.server.demo["admin_key"])
     made = {answer.body["key_id"] for answer in answers if answer.status == 201}
     assert {key["key_id"] for key in listed.body["data"]} == made | {filled.caller.key_id}
+
+
+def test_connections_of_the_time_without_room_write_when_there_is_room(filled: Filled) -> None:
+    """Many at once read while nothing can be written, and many at once write afterwards.
+
+    SQLite opens a file of a read-only disk for reading, and says nothing.
+    """
+    server, admin_key = filled.server, filled.server.demo["admin_key"]
+    path = f"/v1/tenants/{filled.caller.tenant_id}/keys"
+
+    def reads(_: int) -> int:
+        return server.call("GET", path, key=admin_key).status
+
+    def writes(number: int) -> int:
+        body = {"name": f"late {number}", "scopes": ["predict"]}
+        return server.call("POST", path, key=admin_key, body=body).status
+
+    with ThreadPoolExecutor(AT_ONCE) as callers:
+        filled.fill()
+        assert set(callers.map(reads, range(4 * AT_ONCE))) == {200}
+        filled.free()
+        assert set(callers.map(writes, range(4 * AT_ONCE))) == {201}
 
 
 def test_what_was_answered_is_billed_and_nothing_else(filled: Filled) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.dataplane.codec import Encoded
+from gateway.dataplane.grpc_message import InferMessage
 from gateway.dataplane.grpc_parameters import read_classes, read_timeout, refuse_unserved
 from gateway.dataplane.oip_answer import check_classes, wanted_outputs, wanted_tensor
 from gateway.dataplane.oip_request import InferRequest, WantedOutput
@@ -20,7 +21,7 @@ from inference.errors import InputInvalid
 from inference.protocol.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from inference.registry import ModelVersion
 from inference.signature import TensorSpec
-from inference.tensor_bytes import tensor_from_bytes, tensor_to_bytes
+from inference.tensor_bytes import Buffer, tensor_from_bytes, tensor_to_bytes
 from inference.tensor_rules import check_declaration
 from inference.tensors import BYTES, DATATYPES_BY_DTYPE, Tensor, Tensors
 
@@ -53,12 +54,12 @@ class GrpcDecoded:
 
 
 class GrpcCodec:
-    """Decode `ModelInferRequest`, already parsed, and encode `ModelInferResponse` as bytes."""
+    """Decode `ModelInferRequest`, already read, and encode `ModelInferResponse` as bytes."""
 
     protocol = "grpc"
 
-    def decode(self, body: ModelInferRequest, model: ModelVersion) -> GrpcDecoded:
-        """Read a request against a model's signature and contract.
+    def decode(self, body: InferMessage, model: ModelVersion) -> GrpcDecoded:
+        """Read a request against a model's signature and contract, and take its tensors from it.
 
         Raises:
             RequestInvalid: a tensor stands twice, or a parameter asks for what is not served.
@@ -66,12 +67,13 @@ class GrpcCodec:
             ContractViolated: values break the contract.
             TooManyRows: more rows than the queue can ever hold.
         """
-        refuse_unserved(body.parameters)
-        wanted = _read_outputs(body, model)
-        tensors = _read_inputs(body, model)
+        head = body.head
+        refuse_unserved(head.parameters)
+        wanted = _read_outputs(head, model)
+        tensors = _read_inputs(head, body.take_raw(), model)
         rows = model.contract.check_tensors(tensors)
         check_classes(wanted, rows)
-        return GrpcDecoded(tensors, rows, read_timeout(body.parameters), body.id, wanted)
+        return GrpcDecoded(tensors, rows, read_timeout(head.parameters), head.id, wanted)
 
     def encode(self, outputs: Tensors, decoded: GrpcDecoded, model: ModelVersion) -> Encoded:
         """Write the answer: the outputs that were wanted, in the order of the request."""
@@ -87,10 +89,9 @@ class GrpcCodec:
         return Encoded(payload, len(payload), ())
 
 
-def _read_inputs(body: ModelInferRequest, model: ModelVersion) -> Tensors:
+def _read_inputs(body: ModelInferRequest, raw: Sequence[Buffer], model: ModelVersion) -> Tensors:
     """Read every input of the request, each for one that the graph has."""
     specs = {spec.name: spec for spec in model.signature.inputs}
-    raw = body.raw_input_contents
     if raw and len(raw) != len(body.inputs):
         raise RequestInvalid("raw_input_contents must hold one entry for each input, or none")
     if len(body.inputs) > len(specs):

@@ -19,8 +19,9 @@ from auth.scopes import PREDICT
 from gateway.credentials import extract_credential
 from gateway.dataplane.compression import Inflater
 from gateway.dataplane.grpc_arrivals import Arrivals
-from gateway.dataplane.grpc_call import Context, GrpcCall, Headers, parse
+from gateway.dataplane.grpc_call import Context, GrpcCall, Headers
 from gateway.dataplane.grpc_codec import GrpcCodec
+from gateway.dataplane.grpc_message import InferMessage, read_infer
 from gateway.dataplane.grpc_status import Metadata, as_metadata, problem_metadata, status_code
 from gateway.dataplane.idempotency import Asked, digest_of, read_key, replay_headers
 from gateway.dataplane.paths import read_names
@@ -34,7 +35,6 @@ from gateway.observability.observer import RequestObserver
 from gateway.problems import Problem, noted_problem
 from gateway.services import Services
 from inference.errors import DeadlineExceeded
-from inference.protocol.open_inference_pb2 import ModelInferRequest
 
 SERVICE: Final = "inference.GRPCInferenceService"
 _CODEC: Final = GrpcCodec()
@@ -81,11 +81,8 @@ class GrpcDoor:
         revision = path.revision
         exchange.principal = principal
         principal.require(PREDICT)
-        content = await call.read()
-        exchange.bytes_in = len(content)
-        await self._arrivals.gather(len(content))
-        request = parse(ModelInferRequest, content)
-        name, selection = read_names(request.model_name, request.model_version)
+        message = await self._read(call, exchange)
+        name, selection = read_names(message.head.model_name, message.head.model_version)
         request_id = exchange.request_id
         exchange.model = model = path.resolve(principal, name, selection, request_id=request_id)
         try:
@@ -101,13 +98,18 @@ class GrpcDoor:
                 call.let_finish,
                 selection,
             )
-            answer = await self._predict(
-                path, call.headers, prediction, request=request, bytes_in=len(content)
-            )
+            answer = await self._predict(path, call.headers, prediction, message=message)
         finally:
             path.leave(model)
         exchange.answered(answer)
         return Reply(answer.encoded.body, _answer_metadata(answer))
+
+    async def _read(self, call: GrpcCall, exchange: Exchange) -> InferMessage:
+        """Read the message, together with those of others who come now; its bytes are not kept."""
+        content = await call.read()
+        exchange.bytes_in = len(content)
+        await self._arrivals.gather(len(content))
+        return read_infer(content)
 
     async def _predict(
         self,
@@ -115,17 +117,15 @@ class GrpcDoor:
         headers: Headers,
         call: Call,
         *,
-        request: ModelInferRequest,
-        bytes_in: int,
+        message: InferMessage,
     ) -> Answer:
         """Run a prediction, or answer one with a key as before."""
         key = read_key(headers)
         if key is None:
-            return await path.predict(call, request, bytes_in=bytes_in)
-        content = request.SerializeToString(deterministic=True)
-        asked = Asked(key, await digest_of(content, "grpc"))
+            return await path.predict(call, message, bytes_in=message.size)
+        asked = Asked(key, await digest_of(message.canonical_bytes(), "grpc"))
         idempotency = self._services.idempotency
-        return await idempotency.predict(call, request, bytes_in=bytes_in, asked=asked)
+        return await idempotency.predict(call, message, bytes_in=message.size, asked=asked)
 
     async def authorize(self, call: GrpcCall, exchange: Exchange, *scopes: str) -> Principal:
         """Say who calls beside predictions, and pass if that principal holds one of `scopes`.

@@ -6,7 +6,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from gateway.dataplane.grpc_codec import GrpcCodec
+from gateway.dataplane.grpc_codec import GrpcCodec, GrpcDecoded
+from gateway.dataplane.grpc_message import read_infer
 from gateway.errors import RequestInvalid
 from inference.errors import InferenceError, InputInvalid, TooManyRows
 from inference.loading import ModelVersion
@@ -85,11 +86,16 @@ def raw_request(
     )
 
 
+def decode(request: ModelInferRequest, model: ModelVersion) -> GrpcDecoded:
+    """Decode a request as it comes."""
+    return CODEC.decode(read_infer(request.SerializeToString()), model)
+
+
 @pytest.mark.parametrize("datatype", [name for name, (field, *_) in SAMPLES.items() if field])
 def test_typed_contents_become_the_tensor(datatype: str) -> None:
     """Each datatype has its field, with the ends of its range."""
     request = ModelInferRequest(inputs=[typed("x0", datatype, SAMPLES[datatype][1])])
-    decoded = CODEC.decode(request, model_of(datatype))
+    decoded = decode(request, model_of(datatype))
     assert decoded.tensors["x0"].dtype == sample(datatype).dtype
     assert decoded.tensors["x0"].tolist() == sample(datatype).tolist()
 
@@ -99,7 +105,7 @@ def test_raw_contents_come_back_as_they_were(datatype: str) -> None:
     """Bytes to a tensor and back, for every datatype."""
     content = tensor_to_bytes(sample(datatype))
     model = model_of(datatype)
-    decoded = CODEC.decode(raw_request(datatype, [2], content), model)
+    decoded = decode(raw_request(datatype, [2], content), model)
     encoded = CODEC.encode({"x0_out": decoded.tensors["x0"]}, decoded, model)
     answer = ModelInferResponse.FromString(encoded.body)
     assert (decoded.rows, list(answer.raw_output_contents)) == (2, [content])
@@ -114,7 +120,7 @@ def test_more_classes_than_are_written_at_once_are_refused(rows: int, classes: i
     wanted = request.outputs.add(name="x0_out")
     wanted.parameters["classification"].int64_param = classes
     with pytest.raises(RequestInvalid, match="classes"):
-        CODEC.decode(request, model_of("FP32"))
+        decode(request, model_of("FP32"))
 
 
 def test_raw_contents_are_matched_by_position() -> None:
@@ -126,7 +132,7 @@ def test_raw_contents_are_matched_by_position() -> None:
         ],
         raw_input_contents=[b"\x05", np.float32(0.5).tobytes()],
     )
-    tensors = CODEC.decode(request, model_of("FP32", "INT8")).tensors
+    tensors = decode(request, model_of("FP32", "INT8")).tensors
     assert (tensors["x0"].tolist(), tensors["x1"].tolist()) == ([0.5], [5])
 
 
@@ -135,7 +141,7 @@ def test_answer_names_model_version_and_id() -> None:
     request = raw_request("INT8", [1], b"\x01")
     request.id = "mine"
     model = model_of("INT8")
-    decoded = CODEC.decode(request, model)
+    decoded = decode(request, model)
     answer = ModelInferResponse.FromString(
         CODEC.encode({"x0_out": decoded.tensors["x0"]}, decoded, model).body
     )
@@ -151,7 +157,7 @@ def test_outputs_come_in_the_order_asked() -> None:
             ModelInferRequest.InferRequestedOutputTensor(name=name) for name in ("x1_out", "x0_out")
         ],
     )
-    decoded = CODEC.decode(request, model)
+    decoded = decode(request, model)
     outputs = {f"{name}_out": tensor for name, tensor in decoded.tensors.items()}
     answer = ModelInferResponse.FromString(CODEC.encode(outputs, decoded, model).body)
     assert [output.name for output in answer.outputs] == ["x1_out", "x0_out"]
@@ -163,15 +169,15 @@ def test_timeout_is_read_in_microseconds(field: str) -> None:
     """The parameter of Triton's schedule policy."""
     request = raw_request("INT8", [1], b"\x01")
     setattr(request.parameters["timeout"], field, 1500)
-    assert CODEC.decode(request, model_of("INT8")).timeout_seconds == 0.0015
+    assert decode(request, model_of("INT8")).timeout_seconds == 0.0015
 
 
 def test_no_timeout_is_no_deadline() -> None:
     """Neither where there is none, nor where it is 0."""
     request = raw_request("INT8", [1], b"\x01")
-    assert CODEC.decode(request, model_of("INT8")).timeout_seconds is None
+    assert decode(request, model_of("INT8")).timeout_seconds is None
     request.parameters["timeout"].int64_param = 0
-    assert CODEC.decode(request, model_of("INT8")).timeout_seconds is None
+    assert decode(request, model_of("INT8")).timeout_seconds is None
 
 
 @pytest.mark.parametrize(
@@ -182,7 +188,7 @@ def test_timeout_that_is_none_is_refused(parameter: dict[str, Any]) -> None:
     request = raw_request("INT8", [1], b"\x01")
     request.parameters["timeout"].CopyFrom(InferParameter(**parameter))
     with pytest.raises(RequestInvalid):
-        CODEC.decode(request, model_of("INT8"))
+        decode(request, model_of("INT8"))
 
 
 REFUSED: dict[str, ModelInferRequest] = {
@@ -246,14 +252,14 @@ REFUSED: dict[str, ModelInferRequest] = {
 def test_what_the_model_does_not_take_is_refused(what: str) -> None:
     """Each with a sentence, before anything is allocated for it."""
     with pytest.raises((RequestInvalid, InputInvalid)):
-        CODEC.decode(REFUSED[what], model_of("INT8"))
+        decode(REFUSED[what], model_of("INT8"))
 
 
 def test_half_precision_has_no_typed_contents() -> None:
     """The protocol has no field for it."""
     request = ModelInferRequest(inputs=[typed("x0", "FP16", [1.0], field="fp32_contents")])
     with pytest.raises(InputInvalid, match="raw_input_contents"):
-        CODEC.decode(request, model_of("FP16"))
+        decode(request, model_of("FP16"))
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
@@ -261,11 +267,11 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     contents = InferTensorContents(bytes_contents=[b"\xff"])
     tensor = Input(name="x0", datatype="BYTES", shape=[1], contents=contents)
     with pytest.raises(InferenceError, match="UTF-8"):
-        CODEC.decode(ModelInferRequest(inputs=[tensor]), model_of("BYTES"))
+        decode(ModelInferRequest(inputs=[tensor]), model_of("BYTES"))
 
 
 def test_more_rows_than_the_queue_holds_are_refused() -> None:
     """As in any other protocol."""
     request = raw_request("INT8", [4097], b"\0" * 4097)
     with pytest.raises(TooManyRows):
-        CODEC.decode(request, model_of("INT8"))
+        decode(request, model_of("INT8"))

@@ -54,6 +54,21 @@ class Filled:
             self.served.append(answer.headers["x-request-id"])
         return answer
 
+    def read_keys(self) -> Answer:
+        """Read the keys of the tenant."""
+        path = f"{self._keys_path}?limit=200"
+        return self.server.call("GET", path, key=self.server.demo["admin_key"])
+
+    def make_key(self, name: str) -> Answer:
+        """Ask for another key of the tenant."""
+        body = {"name": name, "scopes": ["predict"]}
+        admin_key = self.server.demo["admin_key"]
+        return self.server.call("POST", self._keys_path, key=admin_key, body=body)
+
+    @property
+    def _keys_path(self) -> str:
+        return f"/v1/tenants/{self.caller.tenant_id}/keys"
+
     def fill(self) -> Answer:
         """Fill the disk and return the first refusal; what room was left is used up first."""
         self.disk.fill(self.server)
@@ -130,15 +145,10 @@ def test_server_lives_and_is_not_ready_while_the_disk_is_full(filled: Filled) ->
 def test_full_disk_makes_no_server_error_of_the_control_plane(filled: Filled) -> None:
     """What must be written is 503 and not half done; what was written before is all there."""
     filled.fill()
-    path = f"/v1/tenants/{filled.caller.tenant_id}/keys"
-    body = {"name": "x" * 99, "scopes": ["predict"]}
-    answers = [
-        filled.server.call("POST", path, key=filled.server.demo["admin_key"], body=body)
-        for _ in range(60)
-    ]
+    answers = [filled.make_key("x" * 99) for _ in range(60)]
     assert {answer.status for answer in answers} <= {201, 503}
     filled.free()
-    listed = filled.server.call("GET", path + "?limit=200", key=filled.server.demo["admin_key"])
+    listed = filled.read_keys()
     made = {answer.body["key_id"] for answer in answers if answer.status == 201}
     assert {key["key_id"] for key in listed.body["data"]} == made | {filled.caller.key_id}
 
@@ -148,21 +158,14 @@ def test_connections_of_the_time_without_room_write_when_there_is_room(filled: F
 
     SQLite opens a file of a read-only disk for reading, and says nothing.
     """
-    server, admin_key = filled.server, filled.server.demo["admin_key"]
-    path = f"/v1/tenants/{filled.caller.tenant_id}/keys"
-
-    def reads(_: int) -> int:
-        return server.call("GET", path, key=admin_key).status
-
-    def writes(number: int) -> int:
-        body = {"name": f"late {number}", "scopes": ["predict"]}
-        return server.call("POST", path, key=admin_key, body=body).status
-
+    names = [f"late {number}" for number in range(4 * AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as callers:
         filled.fill()
-        assert set(callers.map(reads, range(4 * AT_ONCE))) == {200}
+        assert {answer.status for answer in callers.map(lambda _: filled.read_keys(), names)} == {
+            200
+        }
         filled.free()
-        assert set(callers.map(writes, range(4 * AT_ONCE))) == {201}
+        assert {answer.status for answer in callers.map(filled.make_key, names)} == {201}
 
 
 def test_what_was_answered_is_billed_and_nothing_else(filled: Filled) -> None:

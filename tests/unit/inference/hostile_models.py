@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.protobuf_fields import field
 from tests.unit.inference.onnx_models import linear_model, model_of, tensor
 
 
@@ -92,10 +93,6 @@ def product_chain(size: int = 6000, length: int = 200) -> bytes:
 
 def deep_nesting(depth: int = 3000) -> bytes:
     """Nest graphs in graphs, by hand: the library itself would give up while it writes them."""
-
-    def field(number: int, content: bytes) -> bytes:
-        return bytes([number << 3 | 2]) + _varint(len(content)) + content
-
     graph = field(2, b"g")
     for _ in range(depth):
         node = field(4, b"If") + field(
@@ -134,14 +131,6 @@ def truncated(part: float = 0.5) -> bytes:
     """Leave out the end of a model."""
     content = linear_model()
     return content[: int(len(content) * part)]
-
-
-def _varint(number: int) -> bytes:
-    encoded = b""
-    while number > 0x7F:
-        encoded += bytes([number & 0x7F | 0x80])
-        number >>= 7
-    return encoded + bytes([number])
 
 
 HOSTILE: Mapping[str, Callable[[], bytes]] = MappingProxyType(

@@ -1,5 +1,6 @@
 """Requests read without protobuf's copies are what protobuf reads, whatever their bytes."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -13,24 +14,11 @@ from gateway.errors import RequestInvalid
 from inference.protocol.open_inference_pb2 import ModelInferRequest
 from inference.tensor_bytes import tensor_from_bytes
 from inference.tensors import DATATYPES
+from tests.protobuf_fields import field
 
 LARGE = b"\x07" * 70_000
+RAW = 7
 RAW_TAG = b"\x3a"
-
-
-def varint(number: int, *, filling: int = 0) -> bytes:
-    """Write a number; with filling in more bytes than it needs, which readers must take."""
-    written = bytearray()
-    while number > 0x7F or filling:
-        written.append(number & 0x7F | 0x80)
-        filling -= number <= 0x7F
-        number >>= 7
-    return bytes([*written, number])
-
-
-def field(tag: bytes, content: bytes, *, filling: int = 0) -> bytes:
-    """Write a field that says how long it is."""
-    return tag + varint(len(content), filling=filling) + content
 
 
 def field_of(request: ModelInferRequest) -> bytes:
@@ -43,7 +31,7 @@ Input = ModelInferRequest.InferInputTensor
 PIECES = st.one_of(
     st.builds(
         field,
-        st.just(RAW_TAG),
+        st.just(RAW),
         st.one_of(st.binary(max_size=40), st.just(LARGE)),
         filling=st.integers(0, 11),
     ),
@@ -54,7 +42,7 @@ PIECES = st.one_of(
         st.text(max_size=9),
         st.lists(st.integers(0, 2**63 - 1), max_size=3),
     ),
-    st.builds(field, st.sampled_from([b"\x0a", b"\x22", b"\x2a", b"\x32"]), st.binary(max_size=9)),
+    st.builds(field, st.sampled_from([1, 4, 5, 6]), st.binary(max_size=9)),
     st.sampled_from(
         [
             b"",
@@ -108,24 +96,22 @@ def expected(content: bytes) -> bytes:
 
 
 @given(MESSAGES)
-@example(field(RAW_TAG, b""))
-@example(field(RAW_TAG, b"ab", filling=4))
+@example(field(RAW, b""))
+@example(field(RAW, b"ab", filling=4))
 @example(RAW_TAG + b"\x80\x80\x80\x80\x10")
 @example(RAW_TAG + b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
-@example(field(RAW_TAG, b"ab", filling=10))
-@example(field(RAW_TAG, b"ab") + b"\xba\x00\x0a\x09zzzzzzzzz")
-@example(b"\x0a\x01a" + field(RAW_TAG, b"ab") + b"\x0a\x01b")
-@example(field(RAW_TAG, b"ab") * 65)
-@example(field(RAW_TAG, b"ab") + b"\x0a\x01\xff")
+@example(field(RAW, b"ab", filling=10))
+@example(field(RAW, b"ab") + b"\xba\x00\x0a\x09zzzzzzzzz")
+@example(b"\x0a\x01a" + field(RAW, b"ab") + b"\x0a\x01b")
+@example(field(RAW, b"ab") * 65)
+@example(field(RAW, b"ab") + b"\x0a\x01\xff")
 def test_split_message_is_the_one_that_protobuf_reads(content: bytes) -> None:
     """The same content, or both refuse it, or the walk leaves it to protobuf."""
     if refused(content):
         with pytest.raises(RequestInvalid):
             read_infer(content)
-        try:
+        with contextlib.suppress(RequestInvalid):
             assert split(content) is None
-        except RequestInvalid:
-            return
         return
     assert read_infer(content).canonical_bytes() == expected(content)
     message = split(content)
@@ -148,7 +134,7 @@ def test_tensors_are_taken_once_and_stand_beside_the_rest(size: int) -> None:
 
 def test_large_tensor_is_not_copied() -> None:
     """It is a view of the bytes that came, wherever it stands among them."""
-    content = field(RAW_TAG, LARGE) + field(b"\x0a", b"m")
+    content = field(RAW, LARGE) + field(1, b"m")
     (entry,) = read_infer(content).take_raw()
     assert isinstance(entry, memoryview)
     assert entry.obj is content
@@ -156,7 +142,7 @@ def test_large_tensor_is_not_copied() -> None:
 
 def test_message_is_let_go_of_with_its_tensors() -> None:
     """Once a tensor is gone, nothing holds what came, though the rest is there."""
-    content = field(RAW_TAG, LARGE) + field(b"\x0a", b"m")
+    content = field(RAW, LARGE) + field(1, b"m")
     before = sys.getrefcount(content)
     message = read_infer(content)
     (entry,) = message.take_raw()

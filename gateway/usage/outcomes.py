@@ -45,20 +45,22 @@ OUTCOMES: Final = (
     Outcome("deadline", "it was not done by its deadline, however far it had come", "504", ()),
     Outcome(
         "cancelled",
-        "the client left before its rows were dispatched, and had sent no idempotency key",
+        "the client left before its rows were dispatched; one with an idempotency key, while that"
+        " was being looked up",
         "none",
         (),
     ),
     Outcome(
         "left",
-        "the client left after that and before its record was written, and had sent no such key",
+        "the client left after its rows were dispatched and before its record was written, and had"
+        " sent no idempotency key",
         "none",
         (),
     ),
     Outcome(
         "left with a key",
-        "the client left before its record was on disk, and had sent an idempotency key:"
-        " the run goes on, and a retry gets its answer",
+        "the client left after its idempotency key had been looked up, and before its record was on"
+        " disk: the run goes on, and a retry gets its answer",
         "none",
         ("ok", "lost"),
     ),

@@ -258,6 +258,7 @@ def test_client_that_leaves_before_its_record(
         if not is_dispatched:
             pool.submit(server.predict, caller.api_key, {"instances": [1.0]}, model="held")
             assert engine.is_asked.wait(PATIENCE_SECONDS)
+            server.wait_until(lambda: metric(server, *WAITING) == 0, "older rows are forgotten")
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(request)
             if is_dispatched:

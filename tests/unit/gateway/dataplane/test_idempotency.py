@@ -320,8 +320,20 @@ async def test_caller_that_leaves_when_the_answer_is_there_is_marked(worker: Wor
     await worker.wait_for_the_mark()
 
 
-async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
-    """Whoever named a request will ask for its answer, and it is not run for them again."""
+async def test_caller_that_leaves_before_its_run_owes_nothing(worker: Worker) -> None:
+    """Nothing runs while the key is being looked up, and it is free again."""
+    first = asyncio.create_task(worker.predict())
+    while not worker.idempotency._queue._waiting:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (await worker.predict()).replay_of == ""
+    assert (worker.runs, await worker.outcomes()) == (1, ["ok"])
+
+
+def hold_runs(worker: Worker) -> tuple[asyncio.Event, asyncio.Event]:
+    """Let runs wait for the second event; the first tells that one has begun."""
     running, going_on = asyncio.Event(), asyncio.Event()
     predict = worker.bench.predictor.predict
 
@@ -331,6 +343,12 @@ async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
         return await predict(*arguments, **options)
 
     worker.bench.predictor.predict = run_slowly  # type: ignore[method-assign]
+    return running, going_on
+
+
+async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
+    """Whoever named a request will ask for its answer, and it is not run for them again."""
+    running, going_on = hold_runs(worker)
     first = asyncio.create_task(worker.predict())
     await running.wait()
     first.cancel()
@@ -345,15 +363,7 @@ async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
 
 async def test_run_whose_caller_was_told_that_it_is_late_is_not_billed(worker: Worker) -> None:
     """What was refused with the deadline is on no bill, and its key is free."""
-    running, going_on = asyncio.Event(), asyncio.Event()
-    predict = worker.bench.predictor.predict
-
-    async def run_slowly(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the fake's
-        running.set()
-        await going_on.wait()
-        return await predict(*arguments, **options)
-
-    worker.bench.predictor.predict = run_slowly  # type: ignore[method-assign]
+    running, going_on = hold_runs(worker)
     worker.bench.time = 1.0
     late = asyncio.create_task(worker.predict(deadline=2.0))
     await running.wait()

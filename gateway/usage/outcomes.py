@@ -45,8 +45,8 @@ OUTCOMES: Final = (
     Outcome("deadline", "it was not done by its deadline, however far it had come", "504", ()),
     Outcome(
         "cancelled",
-        "the client left before its rows were dispatched; one with an idempotency key, while that"
-        " was being looked up",
+        "the client left before its rows were dispatched; one with an idempotency key, before that"
+        " had been looked up",
         "none",
         (),
     ),

@@ -240,16 +240,28 @@ async def test_duplicates_at_the_same_time_share_one_run(worker: Worker, other: 
     assert await worker.records() + await other.records() == 1
 
 
-async def test_waiting_ends_before_the_deadline(worker: Worker, other: Worker) -> None:
-    """Whoever cannot wait is told to come back, in the same worker and in another."""
-    running, done = asyncio.Event(), asyncio.Event()
+def hold_next_run(
+    worker: Worker, *, error: Exception | None = None
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Let a run tell by the first event that it has begun, and wait for the second to end."""
+    running, going_on = asyncio.Event(), asyncio.Event()
+    predict = worker.bench.predictor.predict
 
-    async def run_slowly(*_: object, **__: object) -> Any:  # noqa: ANN401 - as the fake's
+    async def run_slowly(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the fake's
+        worker.bench.predictor.predict = predict  # type: ignore[method-assign]
         running.set()
-        await done.wait()
-        raise ModelFailed("no")
+        await going_on.wait()
+        if error is not None:
+            raise error
+        return await predict(*arguments, **options)
 
     worker.bench.predictor.predict = run_slowly  # type: ignore[method-assign]
+    return running, going_on
+
+
+async def test_waiting_ends_before_the_deadline(worker: Worker, other: Worker) -> None:
+    """Whoever cannot wait is told to come back, in the same worker and in another."""
+    running, done = hold_next_run(worker, error=ModelFailed("no"))
     first = asyncio.create_task(worker.predict())
     await running.wait()
     for each in (worker, other):
@@ -263,16 +275,7 @@ async def test_waiting_ends_before_the_deadline(worker: Worker, other: Worker) -
 
 async def test_who_waits_runs_when_the_first_fails(worker: Worker) -> None:
     """The key goes to the next in turn, and passes over those that have left."""
-    running, failing = asyncio.Event(), asyncio.Event()
-    predict = worker.bench.predictor.predict
-
-    async def fail_first(*_: object, **__: object) -> Any:  # noqa: ANN401 - as the fake's
-        worker.bench.predictor.predict = predict  # type: ignore[method-assign]
-        running.set()
-        await failing.wait()
-        raise ModelFailed("no")
-
-    worker.bench.predictor.predict = fail_first  # type: ignore[method-assign]
+    running, failing = hold_next_run(worker, error=ModelFailed("no"))
     first = asyncio.create_task(worker.predict())
     await running.wait()
     impatient = asyncio.create_task(worker.predict())
@@ -332,23 +335,9 @@ async def test_caller_that_leaves_before_its_run_owes_nothing(worker: Worker) ->
     assert (worker.runs, await worker.outcomes()) == (1, ["ok"])
 
 
-def hold_runs(worker: Worker) -> tuple[asyncio.Event, asyncio.Event]:
-    """Let runs wait for the second event; the first tells that one has begun."""
-    running, going_on = asyncio.Event(), asyncio.Event()
-    predict = worker.bench.predictor.predict
-
-    async def run_slowly(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the fake's
-        running.set()
-        await going_on.wait()
-        return await predict(*arguments, **options)
-
-    worker.bench.predictor.predict = run_slowly  # type: ignore[method-assign]
-    return running, going_on
-
-
 async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
     """Whoever named a request will ask for its answer, and it is not run for them again."""
-    running, going_on = hold_runs(worker)
+    running, going_on = hold_next_run(worker)
     first = asyncio.create_task(worker.predict())
     await running.wait()
     first.cancel()
@@ -363,7 +352,7 @@ async def test_run_goes_on_when_its_caller_leaves(worker: Worker) -> None:
 
 async def test_run_whose_caller_was_told_that_it_is_late_is_not_billed(worker: Worker) -> None:
     """What was refused with the deadline is on no bill, and its key is free."""
-    running, going_on = hold_runs(worker)
+    running, going_on = hold_next_run(worker)
     worker.bench.time = 1.0
     late = asyncio.create_task(worker.predict(deadline=2.0))
     await running.wait()
